@@ -1,0 +1,144 @@
+/** Every way in which a request can fail, as one table, and the one error that carries a row of it. */
+
+/** Who has to act for the failure to go away. */
+export type Fault = 'client' | 'upstream' | 'berth'
+
+/** One row: the status a client sees, the gRPC status a builder sees, whose fault it is, what happened. */
+interface Row {
+  readonly status: number
+  /** gRPC status code, for `/grpc` (https://grpc.io/docs/guides/status-codes/). */
+  readonly grpc: number
+  readonly fault: Fault
+  readonly says: string
+}
+
+export const FAILURES = {
+  // what the client sent
+  MALFORMED_REQUEST: { status: 400, grpc: 13, fault: 'client', says: 'malformed request' },
+  MALFORMED_BODY: { status: 400, grpc: 13, fault: 'client', says: 'malformed request body' },
+  UNKNOWN_TRANSFER_CODING: {
+    status: 501,
+    grpc: 12,
+    fault: 'client',
+    says: 'Transfer-Encoding must be exactly "chunked"',
+  },
+  HEAD_TOO_LARGE: { status: 431, grpc: 8, fault: 'client', says: 'request head too large' },
+  HEAD_TIMEOUT: {
+    status: 408,
+    grpc: 4,
+    fault: 'client',
+    says: 'the request head did not arrive in time',
+  },
+  BODY_TIMEOUT: {
+    status: 408,
+    grpc: 4,
+    fault: 'client',
+    says: 'the request body did not arrive in time',
+  },
+  BODY_TOO_LARGE: { status: 413, grpc: 8, fault: 'client', says: 'request body too large' },
+  BODY_NOT_ALLOWED: { status: 400, grpc: 13, fault: 'client', says: 'this request takes no body' },
+  CONTENT_TYPE: { status: 415, grpc: 13, fault: 'client', says: 'content type not accepted here' },
+  EXPECTATION_FAILED: {
+    status: 417,
+    grpc: 13,
+    fault: 'client',
+    says: 'the only expectation known here is 100-continue',
+  },
+  PATH_NOT_PLAIN: { status: 400, grpc: 13, fault: 'client', says: 'path not accepted' },
+  VERSION_NOT_SERVED: { status: 400, grpc: 13, fault: 'client', says: 'API version not served' },
+  QUERY_NOT_ACCEPTED: { status: 400, grpc: 13, fault: 'client', says: 'query not accepted' },
+  HEADER_NOT_ACCEPTED: { status: 400, grpc: 13, fault: 'client', says: 'header not accepted' },
+  UPGRADE_NOT_ACCEPTED: { status: 400, grpc: 13, fault: 'client', says: 'upgrade not accepted' },
+  HTTP2_NOT_SERVED: {
+    status: 505,
+    grpc: 12,
+    fault: 'client',
+    says: 'HTTP/2 is not served on this listener',
+  },
+  NOT_HTTP: { status: 400, grpc: 13, fault: 'client', says: 'this is not HTTP' },
+  // who asked
+  BROWSER: { status: 403, grpc: 7, fault: 'client', says: 'requests from web pages are refused' },
+  HOST_NOT_SERVED: {
+    status: 403,
+    grpc: 7,
+    fault: 'client',
+    says: 'this host name is not served here',
+  },
+  UNAUTHENTICATED: { status: 401, grpc: 16, fault: 'client', says: 'who are you?' },
+  TENANT_DISABLED: { status: 403, grpc: 7, fault: 'client', says: 'this tenant is disabled' },
+  TOO_MANY_REQUESTS: { status: 429, grpc: 8, fault: 'client', says: 'too many requests' },
+  // what was asked
+  NO_SUCH_ROUTE: { status: 404, grpc: 12, fault: 'client', says: 'page not found' },
+  POLICY_DENIED: { status: 403, grpc: 7, fault: 'client', says: 'not allowed here' },
+  // the engine
+  ENGINE_UNREACHABLE: {
+    status: 502,
+    grpc: 14,
+    fault: 'upstream',
+    says: 'the engine cannot be reached',
+  },
+  ENGINE_TIMEOUT: {
+    status: 504,
+    grpc: 14,
+    fault: 'upstream',
+    says: 'the engine did not answer in time',
+  },
+  ENGINE_GONE: {
+    status: 502,
+    grpc: 14,
+    fault: 'upstream',
+    says: 'the engine closed the connection before it answered',
+  },
+  MALFORMED_RESPONSE: {
+    status: 502,
+    grpc: 13,
+    fault: 'upstream',
+    says: 'the engine sent a malformed answer',
+  },
+  // berth itself
+  STORE_UNAVAILABLE: { status: 503, grpc: 14, fault: 'berth', says: 'the store cannot be reached' },
+  DRAINING: { status: 503, grpc: 14, fault: 'berth', says: 'berth is shutting down' },
+  OVERLOADED: {
+    status: 503,
+    grpc: 8,
+    fault: 'berth',
+    says: 'berth has no room for another connection',
+  },
+  INTERNAL: { status: 500, grpc: 13, fault: 'berth', says: 'internal error' },
+} as const satisfies Record<string, Row>
+
+export type FailureCode = keyof typeof FAILURES
+
+/**
+ * A request that cannot be served. `message` is what its sender may read: what happened, then what to do.
+ * Failures of the client's making carry no stack: they are expected, and a stack costs ten times the rest.
+ */
+export class Failure extends Error {
+  override readonly name = 'Failure'
+  readonly code: FailureCode
+
+  /** @param detail a sentence that says what exactly, and what to do; `cause` goes to the log only. */
+  constructor(code: FailureCode, detail?: string, cause?: unknown) {
+    const row = FAILURES[code]
+    const limit = Error.stackTraceLimit
+    if (row.fault !== 'berth') Error.stackTraceLimit = 0
+    super(
+      detail === undefined ? row.says : `${row.says}: ${detail}`,
+      cause === undefined ? undefined : { cause },
+    )
+    Error.stackTraceLimit = limit
+    this.code = code
+  }
+
+  get status(): number {
+    return FAILURES[this.code].status
+  }
+
+  get fault(): Fault {
+    return FAILURES[this.code].fault
+  }
+}
+
+/** Any thrown value as a Failure: what is not one already is a bug of berth's. */
+export const asFailure = (error: unknown): Failure =>
+  error instanceof Failure ? error : new Failure('INTERNAL', undefined, error)
