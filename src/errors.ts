@@ -66,6 +66,9 @@ export const FAILURES = {
   },
   UNAUTHENTICATED: { status: 401, grpc: 16, fault: 'client', says: 'who are you?' },
   TENANT_DISABLED: { status: 403, grpc: 7, fault: 'client', says: 'this tenant is disabled' },
+  NO_SUCH_TENANT: { status: 404, grpc: 5, fault: 'client', says: 'no such tenant' },
+  TENANT_EXISTS: { status: 409, grpc: 6, fault: 'client', says: 'this tenant name is taken' },
+  TENANT_INVALID: { status: 400, grpc: 3, fault: 'client', says: 'not a valid tenant' },
   TOO_MANY_REQUESTS: { status: 429, grpc: 8, fault: 'client', says: 'too many requests' },
   // what was asked
   NO_SUCH_ROUTE: { status: 404, grpc: 12, fault: 'client', says: 'page not found' },
@@ -97,6 +100,20 @@ export const FAILURES = {
   },
   // berth itself
   STORE_UNAVAILABLE: { status: 503, grpc: 14, fault: 'berth', says: 'the store cannot be reached' },
+  STORE_URL: { status: 500, grpc: 13, fault: 'berth', says: 'the store URL cannot be used' },
+  STORE_CONFLICT: {
+    status: 503,
+    grpc: 10,
+    fault: 'berth',
+    says: 'other processes keep changing the same record',
+  },
+  SECRET_UNUSABLE: { status: 500, grpc: 13, fault: 'berth', says: 'a secret file cannot be used' },
+  AUTHORITY_UNUSABLE: {
+    status: 500,
+    grpc: 13,
+    fault: 'berth',
+    says: 'the certificate authority cannot be used',
+  },
   DRAINING: { status: 503, grpc: 14, fault: 'berth', says: 'berth is shutting down' },
   OVERLOADED: {
     status: 503,

@@ -1,0 +1,33 @@
+/** Where to listen, as people write it: `tcp://127.0.0.1:2375`, `tcp://[::1]:0`, `unix:///run/berth.sock`. */
+
+export type ListenAddress =
+  | { readonly kind: 'tcp'; readonly url: string; readonly host: string; readonly port: number }
+  | { readonly kind: 'unix'; readonly url: string; readonly path: string }
+
+const TCP = /^tcp:\/\/(\[[0-9A-Fa-f:.]+\]|[^:/\s]+):([0-9]{1,5})\/?$/
+/** `sun_path` holds 108 bytes with its final NUL. */
+const MAX_SOCKET_PATH = 107
+
+/** @throws Error that says what is wrong with it */
+export const parseListenAddress = (url: string): ListenAddress => {
+  if (url.startsWith('unix://')) {
+    const path = url.slice('unix://'.length)
+    if (!path.startsWith('/'))
+      throw new Error(`${url}: a socket path must be absolute (unix:///run/berth.sock)`)
+    if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
+      throw new Error(`${url}: a socket path has at most ${MAX_SOCKET_PATH} bytes`)
+    return { kind: 'unix', url, path }
+  }
+  const match = TCP.exec(url)
+  const port = Number(match?.[2])
+  if (match === null || port > 65535)
+    throw new Error(`${url}: expected tcp://HOST:PORT or unix:///PATH`)
+  return { kind: 'tcp', url, host: (match[1] as string).replace(/^\[|\]$/g, ''), port }
+}
+
+/** True for addresses that only this machine can reach. */
+export const isLocalOnly = (address: ListenAddress): boolean =>
+  address.kind === 'unix' ||
+  address.host === 'localhost' ||
+  address.host === '::1' ||
+  address.host.startsWith('127.')

@@ -1,0 +1,173 @@
+/** An HTTP/1 exchange: heads as text, bodies as the bytes of one connection. */
+import { FAILURES, type Failure } from '../errors.ts'
+import type { Connection, Exchange } from '../exchange.ts'
+import type { Conduit } from '../transport/conduit.ts'
+import { type Framing, type RequestHead, type ResponseHead, UNTIL_CLOSE } from '../wire/head.ts'
+import { CONTINUE, statusLine, writeResponseHead } from '../wire/write-head.ts'
+import { refuseOverGrpc } from './grpc-refusal.ts'
+
+/** Bodies up to here are written as one string with their head; longer ones as a second piece of one system call. */
+const INLINE_BYTES = 8192
+
+/** The connection's side of an exchange. */
+export interface Carrier {
+  readonly facts: Connection
+  readonly conduit: Conduit
+  /** The API version that berth's own answers name: a ping without one makes every client fall back to 1.24. */
+  readonly apiVersion: string
+  readonly isDraining: boolean
+  /** Takes the conduit's bytes again. */
+  takeBack(): void
+  /** The connection stops being HTTP. */
+  hijacked(): void
+  /** @param reusable whether another request may follow on this connection */
+  finished(reusable: boolean): void
+}
+
+const GRPC_PATH = /^(?:\/v[0-9.]+)?\/grpc$/
+
+export class H1Exchange implements Exchange {
+  readonly id: string
+  readonly head: RequestHead
+  readonly #carrier: Carrier
+  status = 0
+  isGone = false
+  onGone: (() => void) | undefined
+  #isBodyRead: boolean
+  #closes = false
+  #isOver = false
+
+  constructor(id: string, head: RequestHead, carrier: Carrier) {
+    this.id = id
+    this.head = head
+    this.#carrier = carrier
+    this.#isBodyRead = head.framing.kind === 'none'
+  }
+
+  get connection(): Connection {
+    return this.#carrier.facts
+  }
+
+  get client(): Conduit {
+    return this.#carrier.conduit
+  }
+
+  get takesPlainBody(): boolean {
+    return this.head.minor === 0
+  }
+
+  invite(): void {
+    if (this.head.expectsContinue && this.status === 0) this.client.say(CONTINUE)
+  }
+
+  bodyRead(): void {
+    this.#isBodyRead = true
+    this.#carrier.takeBack()
+  }
+
+  respond(head: ResponseHead, first: Buffer, from: Conduit): void {
+    const framing: Framing =
+      this.takesPlainBody && head.framing.kind === 'chunked' ? UNTIL_CLOSE : head.framing
+    this.#closes =
+      !this.head.keepAlive || framing.kind === 'until-close' || this.#carrier.isDraining
+    this.status = head.status
+    const text = writeResponseHead(this.head.method, head, framing, this.#closes)
+    const { client } = this
+    if (first.length <= INLINE_BYTES) {
+      client.say(first.length === 0 ? text : text + first.toString('latin1'))
+      return
+    }
+    client.together(() => {
+      client.say(text)
+      client.forward(first, from)
+    })
+  }
+
+  hijack(head: ResponseHead, first: Buffer): void {
+    this.status = head.status
+    this.#carrier.hijacked()
+    const upgrade =
+      head.upgrade === undefined ? '' : `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`
+    this.client.say(
+      `${statusLine(head.status)}${head.fields}${upgrade}\r\n${first.toString('latin1')}`,
+    )
+    this.#isOver = true
+  }
+
+  refuse(failure: Failure): void {
+    if (this.#isOver || this.isGone) return
+    this.#isOver = true
+    const { head, client } = this
+    // An HTTP error here would make buildx fall back, silently, to a privileged container of its own
+    if (head.upgrade === 'h2c' && GRPC_PATH.test(head.target)) {
+      this.status = 101
+      refuseOverGrpc(client, FAILURES[failure.code].grpc, this.#message(failure))
+      return
+    }
+    this.status = failure.status
+    this.#closes =
+      !this.#isBodyRead || !head.keepAlive || CLOSES.has(failure.code) || this.#carrier.isDraining
+    client.say(
+      refusal(
+        failure.status,
+        head.method,
+        this.#message(failure),
+        this.#carrier.apiVersion,
+        this.#closes,
+      ),
+    )
+    this.#carrier.finished(!this.#closes)
+  }
+
+  #message(failure: Failure): string {
+    return failure.code === 'NO_SUCH_ROUTE'
+      ? failure.message
+      : `berth: ${failure.message} (request ${this.id})`
+  }
+
+  end(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#carrier.finished(this.#isBodyRead && !this.#closes)
+  }
+
+  abort(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.client.reset()
+  }
+
+  /** The client is gone, or has given up waiting. */
+  lost(): void {
+    if (this.#isOver || this.isGone) return
+    this.isGone = true
+    this.onGone?.()
+  }
+}
+
+/** Failures after which nothing on the connection can be believed (RFC 9112 2.2, 6.3). */
+const CLOSES: ReadonlySet<string> = new Set([
+  'MALFORMED_REQUEST',
+  'MALFORMED_BODY',
+  'UNKNOWN_TRANSFER_CODING',
+  'HEAD_TOO_LARGE',
+  'HEAD_TIMEOUT',
+  'BODY_NOT_ALLOWED',
+  'NOT_HTTP',
+])
+
+/** A whole response of berth's own in the engine's form, `{"message": ...}`, which docker prints. */
+export const refusal = (
+  status: number,
+  method: string,
+  message: string,
+  apiVersion: string,
+  close: boolean,
+): string => {
+  const body = Buffer.from(`${JSON.stringify({ message })}\n`)
+  const head =
+    `${statusLine(status)}Api-Version: ${apiVersion}\r\nContent-Type: application/json\r\n` +
+    `Docker-Experimental: false\r\nOstype: linux\r\nServer: berth\r\nContent-Length: ${body.length}\r\n` +
+    (close ? 'Connection: close\r\n\r\n' : '\r\n')
+  return method === 'HEAD' ? head : head + body.toString('latin1')
+}

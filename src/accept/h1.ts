@@ -1,0 +1,242 @@
+/** One HTTP/1 client connection: bytes become exchanges, one after the other. */
+import { asFailure, Failure } from '../errors.ts'
+import type { Connection, Exchange } from '../exchange.ts'
+import type { Conduit, Receiver } from '../transport/conduit.ts'
+import type { RequestHead } from '../wire/head.ts'
+import { parseRequestHead } from '../wire/parse-request.ts'
+import { HeadReader, NEED_MORE } from '../wire/read-head.ts'
+import { admit } from './admit.ts'
+import { type Carrier, H1Exchange, refusal } from './h1-exchange.ts'
+import { PREFACE, sniff } from './sniff.ts'
+
+/** What a connection needs to know of the listeners it belongs to. */
+export interface Harbour {
+  readonly limits: Limits
+  readonly allowedHosts: ReadonlySet<string>
+  readonly apiVersion: string
+  readonly isDraining: boolean
+  /** Seconds since start, coarse: read often, so it costs nothing. */
+  readonly now: number
+  newId(): string
+  serve(exchange: Exchange): void
+  /** The first bytes were an HTTP/2 preface. */
+  speaksH2(conduit: Conduit, facts: Connection, first: Buffer): void
+  refused(failure: Failure, facts: Connection, id: string): void
+}
+
+/** Times are seconds. None of them runs while an exchange is under way: a slow body or stream is never cut. */
+export interface Limits {
+  readonly connections: number
+  /** From a head's first byte to its last. */
+  readonly headSeconds: number
+  /** Between two requests; docker clients give up an idle connection after 30 s, and do not retry a POST on a dead one. */
+  readonly idleSeconds: number
+}
+
+export const DEFAULT_LIMITS: Limits = { connections: 10_000, headSeconds: 10, idleSeconds: 75 }
+
+/** A client's FIN after an ordinary request means that it has gone (Go cancels the handler): it gets this long to be wrong. */
+const FAREWELL_MS = 500
+/** How long and how much of an unwanted body is read and thrown away, so that the refusal is not lost in a reset. */
+const LINGER_MS = 2000
+const LINGER_BYTES = 1 << 20
+
+type State = 'fresh' | 'idle' | 'head' | 'busy' | 'lingering' | 'closed'
+
+export class H1Connection implements Receiver, Carrier {
+  readonly facts: Connection
+  readonly conduit: Conduit
+  readonly #harbour: Harbour
+  readonly #reader = new HeadReader()
+  #state: State = 'fresh'
+  #since: number
+  #exchange: H1Exchange | undefined
+  #sniffed = ''
+  #lingered = 0
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(conduit: Conduit, facts: Connection, harbour: Harbour) {
+    this.conduit = conduit
+    this.facts = facts
+    this.#harbour = harbour
+    this.#since = harbour.now
+    conduit.receiver = this
+  }
+
+  get apiVersion(): string {
+    return this.#harbour.apiVersion
+  }
+
+  get isDraining(): boolean {
+    return this.#harbour.isDraining
+  }
+
+  /** True while an exchange, or what it became, is under way. */
+  get isBusy(): boolean {
+    return this.#state === 'busy'
+  }
+
+  // === bytes ===
+
+  received(bytes: Buffer): void {
+    switch (this.#state) {
+      case 'busy':
+        // the next request of a pipeline: it waits its turn in the kernel
+        this.conduit.hold()
+        this.conduit.unread(bytes)
+        return
+      case 'lingering':
+        this.#lingered += bytes.length
+        if (this.#lingered > LINGER_BYTES) this.conduit.destroy()
+        return
+      case 'closed':
+        return
+      case 'fresh':
+        this.#sniff(bytes)
+        return
+      default:
+        this.#readHead(bytes)
+    }
+  }
+
+  /** Looks at the first bytes of the connection, and hands them to whoever speaks what they are. */
+  #sniff(bytes: Buffer): void {
+    const all =
+      this.#sniffed === '' ? bytes : Buffer.concat([Buffer.from(this.#sniffed, 'latin1'), bytes])
+    const spoken = sniff(all.toString('latin1', 0, PREFACE.length))
+    if (spoken === 'h1') this.#readHead(all)
+    else if (spoken === 'more') this.#sniffed = all.toString('latin1')
+    else if (spoken === 'neither')
+      this.#refuse(new Failure('NOT_HTTP', 'a docker client with TLS needs a tls:// listener'))
+    else {
+      this.#state = 'closed'
+      this.#harbour.speaksH2(this.conduit, this.facts, all)
+    }
+  }
+
+  #readHead(bytes: Buffer): void {
+    if (this.#state !== 'head') {
+      this.#state = 'head'
+      this.#since = this.#harbour.now
+    }
+    let head: RequestHead
+    let end: number
+    try {
+      end = this.#reader.read(bytes, 0, bytes.length)
+      if (end === NEED_MORE) return
+      head = parseRequestHead(this.#reader.text)
+    } catch (error) {
+      this.#refuse(asFailure(error))
+      return
+    }
+    this.#begin(head, bytes, end)
+  }
+
+  #begin(head: RequestHead, bytes: Buffer, end: number): void {
+    this.#state = 'busy'
+    if (end < bytes.length || head.framing.kind !== 'none') {
+      this.conduit.hold()
+      this.conduit.unread(bytes.subarray(end))
+    }
+    const exchange = new H1Exchange(this.#harbour.newId(), head, this)
+    this.#exchange = exchange
+    try {
+      admit(head, this.facts, this.#harbour.allowedHosts)
+    } catch (error) {
+      const failure = asFailure(error)
+      this.#harbour.refused(failure, this.facts, exchange.id)
+      exchange.refuse(failure)
+      return
+    }
+    this.#harbour.serve(exchange)
+  }
+
+  // === the exchange's calls ===
+
+  takeBack(): void {
+    this.conduit.receiver = this
+    if (this.conduit.hasEnded) this.ended()
+  }
+
+  hijacked(): void {
+    clearTimeout(this.#timer)
+  }
+
+  finished(reusable: boolean): void {
+    this.#exchange = undefined
+    clearTimeout(this.#timer)
+    if (!reusable || this.conduit.hasEnded) {
+      this.#linger()
+      return
+    }
+    this.#state = 'idle'
+    this.#since = this.#harbour.now
+    this.conduit.receiver = this
+    this.conduit.flow()
+  }
+
+  /** Half-closes, and reads what still comes for a while: closing on unread bytes would reset the answer away. */
+  #linger(): void {
+    if (this.#state === 'closed') return
+    this.#state = 'lingering'
+    const { conduit } = this
+    conduit.receiver = this
+    conduit.finish()
+    if (conduit.hasEnded) return
+    conduit.flow()
+    this.#timer = setTimeout(() => conduit.destroy(), LINGER_MS)
+  }
+
+  /** Answers bytes that are no request; nothing behind them is read as one. */
+  #refuse(failure: Failure): void {
+    const id = this.#harbour.newId()
+    this.#harbour.refused(failure, this.facts, id)
+    this.conduit.say(
+      refusal(
+        failure.status,
+        'GET',
+        `berth: ${failure.message} (request ${id})`,
+        this.apiVersion,
+        true,
+      ),
+    )
+    this.#linger()
+  }
+
+  // === ends ===
+
+  ended(): void {
+    if (this.#state !== 'busy') {
+      this.conduit.finish()
+      return
+    }
+    this.#timer = setTimeout(this.#giveUp, FAREWELL_MS)
+  }
+
+  readonly #giveUp = (): void => {
+    this.#exchange?.lost()
+    this.conduit.destroy()
+  }
+
+  gone(): void {
+    this.#state = 'closed'
+    clearTimeout(this.#timer)
+    this.#exchange?.lost()
+    this.#exchange = undefined
+  }
+
+  /** Called every second. */
+  tick(now: number): void {
+    const { limits } = this.#harbour
+    const waited = now - this.#since
+    const isMidway = this.#state === 'head' || (this.#state === 'fresh' && this.#sniffed !== '')
+    if (isMidway && waited > limits.headSeconds) this.#refuse(new Failure('HEAD_TIMEOUT'))
+    else if ((this.#state === 'idle' || this.#state === 'fresh') && waited > limits.idleSeconds)
+      this.conduit.destroy()
+  }
+
+  /** No further request: an idle connection closes now, a busy one after its exchange. */
+  drain(): void {
+    if (this.#state === 'idle' || this.#state === 'fresh') this.conduit.finish()
+  }
+}

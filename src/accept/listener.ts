@@ -1,0 +1,185 @@
+/** Listeners: sockets are accepted, counted and handed to a connection that knows their protocol. */
+import { randomBytes } from 'node:crypto'
+import { unlinkSync } from 'node:fs'
+import { createServer, connect as probe, type Server, type Socket } from 'node:net'
+import { Failure } from '../errors.ts'
+import type { Connection, Exchange } from '../exchange.ts'
+import { adopt } from '../transport/adopt.ts'
+import { type Conduit, KEEP_ALIVE_DELAY_MS } from '../transport/conduit.ts'
+import type { ListenAddress } from './address.ts'
+import { H1Connection, type Harbour, type Limits } from './h1.ts'
+import { refusal } from './h1-exchange.ts'
+
+export interface ListenerOptions {
+  readonly limits: Limits
+  readonly allowedHosts: ReadonlySet<string>
+  readonly isAnonymous: boolean
+  readonly serve: (exchange: Exchange) => void
+  readonly refused: (failure: Failure, facts: Connection, id: string) => void
+  /** The API version of the answers that berth makes itself. */
+  readonly apiVersion: () => string
+}
+
+/** How many connections wait in the kernel while this process is busy. */
+const BACKLOG = 511
+const SECOND_MS = 1000
+
+export class Listeners implements Harbour {
+  readonly limits: Limits
+  readonly allowedHosts: ReadonlySet<string>
+  now = 0
+  isDraining = false
+  readonly #options: ListenerOptions
+  readonly #servers: Server[] = []
+  readonly #connections = new Set<H1Connection>()
+  readonly #sweep: NodeJS.Timeout
+  readonly #idPrefix = randomBytes(4).toString('hex')
+  #ids = 0
+  #whenEmpty: (() => void) | undefined
+
+  constructor(options: ListenerOptions) {
+    this.#options = options
+    this.limits = options.limits
+    this.allowedHosts = options.allowedHosts
+    this.#sweep = setInterval(this.#tick, SECOND_MS)
+  }
+
+  get apiVersion(): string {
+    return this.#options.apiVersion()
+  }
+
+  get connections(): number {
+    return this.#connections.size
+  }
+
+  newId(): string {
+    return `${this.#idPrefix}-${(++this.#ids).toString(36)}`
+  }
+
+  serve(exchange: Exchange): void {
+    this.#options.serve(exchange)
+  }
+
+  refused(failure: Failure, facts: Connection, id: string): void {
+    this.#options.refused(failure, facts, id)
+  }
+
+  speaksH2(conduit: Conduit, facts: Connection): void {
+    const failure = new Failure('HTTP2_NOT_SERVED', 'use HTTP/1.1, as docker and docker compose do')
+    const id = this.newId()
+    this.refused(failure, facts, id)
+    conduit.say(
+      refusal(
+        failure.status,
+        'GET',
+        `berth: ${failure.message} (request ${id})`,
+        this.apiVersion,
+        true,
+      ),
+    )
+    conduit.finish()
+  }
+
+  /**
+   * Starts to listen.
+   * @returns where: the address with the port that the system chose, if it was asked to
+   * @throws what the system says, for example EADDRINUSE
+   */
+  async listen(address: ListenAddress): Promise<string> {
+    if (address.kind === 'unix') await removeStale(address.path)
+    const server = createServer({
+      allowHalfOpen: true,
+      pauseOnConnect: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
+    })
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(
+        address.kind === 'unix'
+          ? { path: address.path, backlog: BACKLOG }
+          : { ...address, backlog: BACKLOG },
+        resolve,
+      )
+    })
+    const bound = server.address()
+    const url =
+      bound === null || typeof bound === 'string'
+        ? address.url
+        : `tcp://${printable(bound.address)}:${bound.port}`
+    server.on('connection', (socket) => this.#accept(socket, url))
+    this.#servers.push(server)
+    return url
+  }
+
+  #accept(socket: Socket, listener: string): void {
+    const facts: Connection = {
+      listener,
+      isAnonymous: this.#options.isAnonymous,
+      remoteAddress: socket.remoteAddress,
+    }
+    const conduit = adopt(socket)
+    if (this.#connections.size >= this.limits.connections || this.isDraining) {
+      const failure = new Failure(this.isDraining ? 'DRAINING' : 'OVERLOADED')
+      this.refused(failure, facts, this.newId())
+      conduit.say(
+        refusal(failure.status, 'GET', `berth: ${failure.message}`, this.apiVersion, true),
+      )
+      conduit.finish()
+      conduit.destroy()
+      return
+    }
+    const connection = new H1Connection(conduit, facts, this)
+    this.#connections.add(connection)
+    conduit.onGone = () => {
+      this.#connections.delete(connection)
+      if (this.#connections.size === 0) this.#whenEmpty?.()
+    }
+  }
+
+  readonly #tick = (): void => {
+    this.now++
+    for (const connection of this.#connections) connection.tick(this.now)
+  }
+
+  /**
+   * Takes no new work and waits for what is under way: streams go on until they end or `deadlineMs` has passed.
+   * @returns how many connections had to be cut
+   */
+  async drain(deadlineMs: number): Promise<number> {
+    this.isDraining = true
+    for (const server of this.#servers) server.close()
+    for (const connection of this.#connections) connection.drain()
+    if (this.#connections.size > 0)
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, deadlineMs)
+        this.#whenEmpty = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    clearInterval(this.#sweep)
+    const cut = this.#connections.size
+    for (const connection of this.#connections) connection.conduit.reset()
+    return cut
+  }
+}
+
+const printable = (host: string): string => (host.includes(':') ? `[${host}]` : host)
+
+/** Removes a socket file that nobody listens on any more; leaves one that answers. */
+const removeStale = (path: string): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const socket = probe(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      reject(
+        Object.assign(new Error(`${path}: another process listens there`), { code: 'EADDRINUSE' }),
+      )
+    })
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ECONNREFUSED') unlinkSync(path)
+      resolve()
+    })
+  })

@@ -1,0 +1,14 @@
+/** What commands may do to the world outside: handed in by main.ts, replaced by tests. */
+export interface Io {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly isRoot: boolean
+  out(line: string): void
+  err(line: string): void
+  /** Resolves with the signal's name at the first SIGTERM or SIGINT. */
+  readonly stopped: Promise<string>
+}
+
+/** An error that a command reports and ends with: its message is all that the user sees. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError'
+}

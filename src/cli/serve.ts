@@ -1,0 +1,32 @@
+/** `berth serve`: runs in the foreground until a signal says stop. */
+import { readFileSync } from 'node:fs'
+import { type Config, readConfig } from '../config/config.ts'
+import { Berth } from './berth.ts'
+import { CommandError, type Io } from './io.ts'
+
+/** Config from a file (--config, BERTH_CONFIG), the environment and flags. */
+export const configFrom = (io: Io, flags: Record<string, unknown>): Config => {
+  const { config, ...rest } = flags
+  const name = (config as string | undefined) ?? io.env.BERTH_CONFIG
+  return readConfig({
+    env: io.env,
+    flags: rest,
+    ...(name !== undefined && { file: { name, text: readText(name) } }),
+  })
+}
+
+const readText = (name: string): string => {
+  try {
+    return readFileSync(name, 'utf8')
+  } catch (error) {
+    throw new CommandError(`${name}: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+export const serve = async (io: Io, flags: Record<string, unknown>): Promise<void> => {
+  const berth = new Berth(configFrom(io, flags))
+  await berth.start()
+  for (const url of berth.urls) io.out(`listening on ${url}`)
+  await io.stopped
+  await berth.stop()
+}

@@ -1,0 +1,161 @@
+/** berth.yaml, BERTH_* and flags -> one frozen Config; what would fail at midnight fails here, with the key's name. */
+import { parse as parseYaml } from 'yaml'
+import { z } from 'zod'
+
+/** A value that does not fit, said in the words of whoever wrote it. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}
+
+const seconds = (most: number) => z.number().int().min(1).max(most)
+
+const SCHEMA = z.strictObject({
+  listen: z
+    .array(z.string())
+    .min(1)
+    .describe('where clients connect: tcp://HOST:PORT or unix:///PATH'),
+  engine: z.string().describe('the engine behind it: unix:///PATH or tcp://HOST:PORT'),
+  anonymous: z.boolean().default(false).describe('serve one tenant, without asking who it is'),
+  force: z
+    .boolean()
+    .default(false)
+    .describe('let an anonymous listener be reached from other machines'),
+  allowHost: z
+    .array(z.string())
+    .default([])
+    .describe('further host names that an anonymous TCP listener answers to'),
+  log: z
+    .enum(['debug', 'info', 'warn', 'error', 'silent'])
+    .default('info')
+    .describe('the least severe line to log'),
+  drainSeconds: z
+    .number()
+    .int()
+    .min(0)
+    .max(86_400)
+    .default(30)
+    .describe('how long SIGTERM waits for streams to end'),
+  limits: z
+    .strictObject({
+      connections: z
+        .number()
+        .int()
+        .min(1)
+        .max(1_000_000)
+        .default(10_000)
+        .describe('open client connections'),
+      headSeconds: seconds(300)
+        .default(10)
+        .describe('for a request head, from its first byte to its last'),
+      idleSeconds: seconds(3600)
+        .min(31)
+        .default(75)
+        .describe('between two requests; docker keeps connections for 30'),
+    })
+    .prefault({}),
+})
+
+export type Config = Readonly<z.infer<typeof SCHEMA>>
+
+/** Where a value comes from, weakest first; the name is for error messages. */
+export interface ConfigSources {
+  /** The text of berth.yaml, if there is one. */
+  readonly file?: { readonly name: string; readonly text: string }
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Flags that were given, by config key. */
+  readonly flags: Readonly<Record<string, unknown>>
+}
+
+type Reader = (text: string) => unknown
+
+const words: Reader = (text) => text.split(',').map((word) => word.trim())
+const text: Reader = (value) => value
+const DIGITS = /^[0-9]+$/
+const number: Reader = (value) => (DIGITS.test(value) ? Number(value) : value)
+const BOOLEANS: Readonly<Record<string, boolean>> = {
+  '1': true,
+  true: true,
+  yes: true,
+  '0': false,
+  false: false,
+  no: false,
+}
+const boolean: Reader = (value) => BOOLEANS[value.toLowerCase()] ?? value
+
+/** Environment variable -> the key it sets, and how its text is read. */
+const ENVIRONMENT: Readonly<Record<string, readonly [path: readonly string[], reader: Reader]>> = {
+  BERTH_LISTEN: [['listen'], words],
+  BERTH_ENGINE: [['engine'], text],
+  BERTH_ANONYMOUS: [['anonymous'], boolean],
+  BERTH_FORCE: [['force'], boolean],
+  BERTH_ALLOW_HOST: [['allowHost'], words],
+  BERTH_LOG: [['log'], text],
+  BERTH_DRAIN_SECONDS: [['drainSeconds'], number],
+  BERTH_LIMITS_CONNECTIONS: [['limits', 'connections'], number],
+  BERTH_LIMITS_HEAD_SECONDS: [['limits', 'headSeconds'], number],
+  BERTH_LIMITS_IDLE_SECONDS: [['limits', 'idleSeconds'], number],
+}
+
+/** Read by other parts: the name of berth.yaml itself. */
+const OTHER_VARIABLES: ReadonlySet<string> = new Set([
+  'BERTH_CONFIG',
+  'BERTH_CACHE',
+  'BERTH_STATE',
+  'BERTH_SOAK',
+])
+
+type Tree = Record<string, unknown>
+
+const put = (tree: Tree, path: readonly string[], value: unknown): void => {
+  const [key = '', ...rest] = path
+  if (rest.length === 0) tree[key] = value
+  else {
+    tree[key] ??= {}
+    put(tree[key] as Tree, rest, value)
+  }
+}
+
+const fromFile = (file: ConfigSources['file']): Tree => {
+  if (file === undefined) return {}
+  let tree: unknown
+  try {
+    tree = parseYaml(file.text) ?? {}
+  } catch (error) {
+    throw new ConfigError(`${file.name}: ${(error as Error).message}`, { cause: error })
+  }
+  if (typeof tree !== 'object' || Array.isArray(tree))
+    throw new ConfigError(`${file.name}: expected keys and values`)
+  return tree as Tree
+}
+
+/** A key as its writer spelt it: flag, variable or path in the file. */
+const sourceOf = (path: readonly PropertyKey[], sources: ConfigSources): string => {
+  const key = path.join('.')
+  if (String(path[0]) in sources.flags)
+    return `--${String(path[0]).replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+  const variable = Object.entries(ENVIRONMENT).find(
+    ([name, [at]]) => at.join('.') === key && sources.env[name] !== undefined,
+  )
+  return variable?.[0] ?? (sources.file ? `${sources.file.name}: ${key}` : key)
+}
+
+/** @throws ConfigError that names each key and what is wrong with it */
+export const readConfig = (sources: ConfigSources): Config => {
+  const tree = fromFile(sources.file)
+  for (const [name, value] of Object.entries(sources.env)) {
+    if (!name.startsWith('BERTH_') || value === undefined || OTHER_VARIABLES.has(name)) continue
+    const row = ENVIRONMENT[name]
+    if (row === undefined) throw new ConfigError(`${name}: there is no such setting`)
+    put(tree, row[0], row[1](value))
+  }
+  for (const [key, value] of Object.entries(sources.flags))
+    if (value !== undefined) tree[key] = value
+  const result = SCHEMA.safeParse(tree)
+  if (!result.success)
+    throw new ConfigError(
+      result.error.issues
+        .map((issue) => `${sourceOf(issue.path, sources) || 'config'}: ${issue.message}`)
+        .join('\n'),
+    )
+  return Object.freeze(result.data)
+}

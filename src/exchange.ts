@@ -1,0 +1,47 @@
+/** One request and its response, whatever protocol carried them: what every stage is handed. */
+import type { Failure } from './errors.ts'
+import type { Conduit } from './transport/conduit.ts'
+import type { RequestHead, ResponseHead } from './wire/head.ts'
+
+/** What is known of a client connection for as long as it lives. */
+export interface Connection {
+  /** The listener it came to, as configured: `tcp://127.0.0.1:2375`. */
+  readonly listener: string
+  /** True where the listener serves one tenant without asking who it is. */
+  readonly isAnonymous: boolean
+  readonly remoteAddress: string | undefined
+}
+
+/**
+ * The calls come in this order: `invite`? then `respond` or `hijack` or `refuse`, then `end`; or `abort` at any time.
+ * The request body is read from `client` by whoever sets its receiver; `bodyRead` says that it was read to its end.
+ */
+export interface Exchange {
+  /** Appears in every log line and error message about this request. */
+  readonly id: string
+  readonly head: RequestHead
+  readonly connection: Connection
+  /** Where the request body comes from and the response goes to. */
+  readonly client: Conduit
+  /** True where the response body must come without chunk lines (HTTP/1.0, HTTP/2). */
+  readonly takesPlainBody: boolean
+  /** The status answered, or 0. */
+  readonly status: number
+  readonly isGone: boolean
+  /** Called once when the client gives up before `end`. */
+  onGone: (() => void) | undefined
+  /** Sends `100 Continue` to a client that waits for it: the engine is ready for the body. */
+  invite(): void
+  /** The request body has been read to its end; `client` delivers to its connection again. */
+  bodyRead(): void
+  /** Writes the response head and `first`, the body bytes that came with it, in one piece where they are few. */
+  respond(head: ResponseHead, first: Buffer, from: Conduit): void
+  /** Writes the head of a connection that stops being HTTP: from here on `client` is a stream of raw bytes. */
+  hijack(head: ResponseHead, first: Buffer): void
+  /** Answers with a failure, where and how this client shows it to its user. */
+  refuse(failure: Failure): void
+  /** The response has been written to its end. */
+  end(): void
+  /** The response cannot be completed: the client must see an error, not an end. */
+  abort(): void
+}

@@ -1,0 +1,107 @@
+/** Copies one framed body from a conduit to another, and stops exactly at its end. */
+import type { Conduit, Receiver } from '../transport/conduit.ts'
+import { type BodyTracker, trackBody } from '../wire/body.ts'
+import type { Framing } from '../wire/head.ts'
+
+/** Hears how a body ended; one of the three, once. */
+export interface PumpOwner {
+  /** The body has passed to its end and been taken by the sink. Bytes behind it wait in the source. */
+  pumped(pump: Pump): void
+  /** The source ended or died in the middle of the body. */
+  pumpCut(pump: Pump, error: Error | undefined): void
+  /** The bytes are no such body. */
+  pumpBroken(pump: Pump): void
+}
+
+export class Pump implements Receiver {
+  readonly source: Conduit
+  readonly #sink: Conduit
+  readonly #tracker: BodyTracker
+  readonly #owner: PumpOwner
+  readonly #framing: Framing
+  readonly #decodes: boolean
+  bytes = 0
+  #isOver = false
+
+  /** @param decode true to pass the body without its chunk lines */
+  constructor(source: Conduit, sink: Conduit, framing: Framing, owner: PumpOwner, decode: boolean) {
+    this.source = source
+    this.#sink = sink
+    this.#framing = framing
+    this.#owner = owner
+    this.#decodes = decode && framing.kind === 'chunked'
+    this.#tracker = trackBody(framing, this.#decodes ? this.#onData : undefined)
+  }
+
+  /** Takes the source over, from its next byte on. */
+  start(): void {
+    this.source.receiver = this
+    if (this.source.hasEnded && !this.source.hasUnread) this.ended(this.source)
+    else this.source.flow()
+  }
+
+  /** Takes body bytes that came with the head; returns how many of them are of the body, all passed already. */
+  count(first: Buffer): number {
+    const end = this.#tracker.take(first, 0, first.length)
+    this.bytes += end
+    return end
+  }
+
+  get isDone(): boolean {
+    return this.#tracker.isDone
+  }
+
+  get isBroken(): boolean {
+    return this.#tracker.isBroken
+  }
+
+  readonly #onData = (bytes: Buffer, from: number, to: number): void => {
+    this.#sink.forward(bytes.subarray(from, to), this.source)
+  }
+
+  received(bytes: Buffer, from: Conduit): void {
+    if (this.#isOver) return keep(bytes, from)
+    const end = this.#tracker.take(bytes, 0, bytes.length)
+    this.bytes += end
+    if (this.#tracker.isBroken) {
+      this.#over()
+      this.#owner.pumpBroken(this)
+      return
+    }
+    if (!this.#decodes)
+      this.#sink.forward(end === bytes.length ? bytes : bytes.subarray(0, end), from)
+    if (!this.#tracker.isDone) return
+    if (end < bytes.length) keep(bytes.subarray(end), from)
+    this.#finish()
+  }
+
+  #finish(): void {
+    this.#over()
+    this.#sink.whenTaken(() => this.#owner.pumped(this))
+  }
+
+  ended(): void {
+    if (this.#isOver) return
+    if (this.#framing.kind === 'until-close') this.#finish()
+    else {
+      this.#over()
+      this.#owner.pumpCut(this, undefined)
+    }
+  }
+
+  gone(_: Conduit, error: Error | undefined): void {
+    if (this.#isOver) return
+    this.#over()
+    this.#owner.pumpCut(this, error)
+  }
+
+  #over(): void {
+    this.#isOver = true
+  }
+}
+
+/** What follows a body is for whoever comes after this pump. */
+const keep = (bytes: Buffer, from: Conduit): void => {
+  from.hold()
+  from.unread(bytes)
+}

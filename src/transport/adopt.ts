@@ -1,0 +1,57 @@
+/** Sockets as conduits: accepted ones, opened ones, and TLS. The one file that touches `handle` and `_handle`. */
+import { type NetConnectOpts, connect as netConnect, Socket } from 'node:net'
+import { Conduit, KEEP_ALIVE_DELAY_MS, type ReadOptions } from './conduit.ts'
+
+/** Neither is public API, though both have kept their meaning from Node 10 to 26. Without them reads cost a buffer each. */
+type WithHandle = Socket & { _handle: object | null }
+const canRebuild = (socket: Socket): socket is WithHandle =>
+  typeof (socket as { _handle?: { useUserBuffer?: unknown } | null })._handle?.useUserBuffer ===
+  'function'
+
+/** A socket around an accepted one's handle. The emptied one is destroyed, or its Server would count it for ever. */
+const rebuild = (socket: WithHandle, options: object): Socket => {
+  const handle = socket._handle
+  socket._handle = null
+  socket.destroy()
+  return new Socket({ handle, allowHalfOpen: true, ...options } as ConstructorParameters<
+    typeof Socket
+  >[0])
+}
+
+/** @param socket just accepted by a server with `pauseOnConnect` and `allowHalfOpen` */
+export const adopt = (socket: Socket): Conduit =>
+  new Conduit((onread) =>
+    canRebuild(socket)
+      ? { socket: rebuild(socket, { onread }), readsIntoBuffers: true }
+      : { socket: socket.resume(), readsIntoBuffers: false },
+  )
+
+/** A socket that reads by its 'data' events, for every kind that ignores read buffers (TLS). */
+export const adoptPlain = (socket: Socket): Conduit =>
+  new Conduit(() => ({ socket, readsIntoBuffers: false }))
+
+/** Starts to connect; the conduit may be written to at once. */
+export const open = (options: NetConnectOpts): Conduit =>
+  new Conduit((onread: ReadOptions) => ({
+    socket: netConnect({
+      ...options,
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
+      onread,
+    }),
+    readsIntoBuffers: true,
+  }))
+
+/**
+ * Takes the socket out of a conduit, for somebody who speaks for himself (node:http2): an ordinary stream again, with
+ * `first` in front of what is still to come.
+ */
+export const release = (conduit: Conduit, first: Uint8Array): Socket => {
+  const { socket } = conduit
+  conduit.abandon()
+  const plain = canRebuild(socket) ? rebuild(socket, {}) : socket
+  if (first.length > 0) plain.unshift(first)
+  return plain
+}

@@ -1,0 +1,301 @@
+/** One socket as a source and a sink of bytes: back-pressure, half-close and reset in one place for both legs. */
+import type { Socket } from 'node:net'
+import { borrow, giveBack, pinned, SCRATCH_BYTES, sharedBuffer } from './buffers.ts'
+
+/** Who gets what a conduit reads. A conduit has one receiver at a time; it changes as a connection moves on. */
+export interface Receiver {
+  /** Bytes came. They are lent: after this call they are gone, unless they were passed to `forward` or copied. */
+  received(bytes: Buffer, from: Conduit): void
+  /** The peer has half-closed: no more bytes will come, but it may still read. */
+  ended(from: Conduit): void
+  /** The connection is gone in both directions; `error` unless both sides had ended it. */
+  gone(from: Conduit, error: Error | undefined): void
+}
+
+/** How long a reset waits for a slow reader to take what is queued for it. */
+const FLUSH_BEFORE_RESET_MS = 5000
+/** TCP keep-alive: a peer that vanished without a word is noticed within minutes, and NATs keep their mapping. */
+export const KEEP_ALIVE_DELAY_MS = 30_000
+
+const NOBODY: Receiver = { received() {}, ended() {}, gone() {} }
+
+/** The `onread` half of a socket's options: where reads go, and who hears of them. */
+export interface ReadOptions {
+  readonly buffer: () => Buffer
+  readonly callback: (count: number, buffer: Buffer) => boolean
+}
+
+export class Conduit {
+  receiver: Receiver = NOBODY
+  socket: Socket
+  /** True once the peer's FIN (or close_notify) has been read. */
+  hasEnded = false
+  /** True once this side has half-closed. */
+  hasFinished = false
+  isGone = false
+  /** Called once when the connection is gone, whoever is the receiver by then. */
+  onGone: (() => void) | undefined
+  bytesIn = 0
+  /** Stopped by its receiver. */
+  #isHeld = false
+  /** Stopped by the conduit that it feeds. */
+  #isWaiting = false
+  #isDelivering = false
+  #endTold = false
+  #unread: Buffer | undefined
+  /** The large buffer this stream reads into, while it is fast. */
+  #loan: Buffer | undefined
+  /** True while a write of `#loan`'s bytes is under way: they may not be read over. */
+  #loanIsBusy = false
+  /** True where each read brings a buffer of its own, which needs no copy to be kept. */
+  readonly #handsOver: boolean
+  #filled = false
+  #isStuck = false
+  /** The conduit that waits until this one has taken what it sent. */
+  #waiting: Conduit | undefined
+  #onTaken: (() => void) | undefined
+  #pinned = 0
+  #resetTimer: NodeJS.Timeout | undefined
+
+  /**
+   * @param make builds the socket around this conduit's read options; a socket that ignores them (TLS) is read
+   * by its 'data' events instead, and hands over buffers of its own
+   */
+  constructor(make: (onread: ReadOptions) => { socket: Socket; readsIntoBuffers: boolean }) {
+    const { socket, readsIntoBuffers } = make({ buffer: this.#nextBuffer, callback: this.#onRead })
+    this.socket = socket
+    this.#handsOver = !readsIntoBuffers
+    if (this.#handsOver) socket.on('data', this.#onData)
+    socket.on('end', this.#onEnd)
+    socket.on('error', this.#onError)
+    socket.on('close', this.#onClose)
+  }
+
+  // === source ===
+
+  /** Stops reading. What the kernel holds stays there, and the peer is slowed down by TCP. */
+  hold(): void {
+    this.#isHeld = true
+    this.socket.pause()
+  }
+
+  /** Reads on; bytes given back by `unread` come first. A slow sink is still waited for. */
+  flow(): void {
+    this.#isHeld = false
+    this.#deliver()
+  }
+
+  get #isStopped(): boolean {
+    return this.#isHeld || this.#isWaiting
+  }
+
+  #deliver(): void {
+    if (this.#isDelivering) return // a receiver asked for more: the loop below gives it, without deepening the stack
+    this.#isDelivering = true
+    while (this.#unread !== undefined && !this.#isStopped) {
+      const bytes = this.#unread
+      this.#unread = undefined
+      this.receiver.received(bytes, this)
+    }
+    this.#isDelivering = false
+    if (this.#isStopped || this.isGone) return
+    this.socket.resume()
+    this.#tellEnd()
+  }
+
+  /** Gives back bytes that were read too far. They are copied, and delivered again by the next `flow`. */
+  unread(bytes: Uint8Array): void {
+    if (bytes.length === 0) return
+    this.#unread =
+      this.#unread === undefined ? Buffer.from(bytes) : Buffer.concat([bytes, this.#unread])
+  }
+
+  /** True when bytes wait to be delivered. */
+  get hasUnread(): boolean {
+    return this.#unread !== undefined
+  }
+
+  readonly #onRead = (count: number, buffer: Buffer): boolean => {
+    this.#filled = count >= SCRATCH_BYTES
+    this.bytesIn += count
+    this.receiver.received(buffer.subarray(0, count), this)
+    return !this.#isStopped
+  }
+
+  readonly #onData = (bytes: Buffer): void => {
+    this.bytesIn += bytes.length
+    this.receiver.received(bytes, this)
+  }
+
+  /** Asked after each read for the buffer of the next. */
+  readonly #nextBuffer = (): Buffer => {
+    if (this.#loanIsBusy) return sharedBuffer() // held: the next read comes after the loan has gone back
+    if (this.#filled && !this.#isStuck && !this.isGone) this.#loan ??= borrow()
+    else this.#dropLoan()
+    return this.#loan ?? sharedBuffer()
+  }
+
+  // === sink ===
+
+  /** Writes text of berth's own (latin1). */
+  say(text: string): void {
+    if (!this.#isClosedForWriting()) this.socket.write(text, 'latin1', this.#onWritten)
+  }
+
+  /** Writes bytes that are this process's to keep. */
+  send(bytes: Uint8Array): void {
+    if (!this.#isClosedForWriting()) this.socket.write(bytes, this.#onWritten)
+  }
+
+  /**
+   * Writes what `source` has just delivered, and makes it wait when this side is slow. The next read waits for the
+   * write's own callback: below the high-water mark 'drain' never comes, while libuv still holds the pointer.
+   */
+  forward(bytes: Buffer, source: Conduit): void {
+    if (this.#isClosedForWriting()) return
+    if (source.#ownsLoanOf(bytes)) {
+      this.socket.write(bytes, this.#onWritten)
+      if (this.socket.writableLength === 0) return
+      source.#loanIsBusy = true
+    } else {
+      this.socket.write(source.#handsOver ? bytes : Buffer.from(bytes), this.#onWritten)
+      if (this.socket.writableLength === 0) {
+        source.#isStuck = false
+        return
+      }
+      this.#pinned += bytes.length
+      pinned(bytes.length)
+    }
+    source.#isStuck = true
+    source.#isWaiting = true
+    source.socket.pause()
+    this.#waiting = source
+  }
+
+  /** Two pieces in one system call. */
+  together(write: () => void): void {
+    this.socket.cork()
+    write()
+    this.socket.uncork()
+  }
+
+  /** Calls back once everything written has been taken by the kernel: at once, as a rule. Not called on a dead conduit. */
+  whenTaken(then: () => void): void {
+    if (this.socket.writableLength === 0) then()
+    else this.#onTaken = then
+  }
+
+  #ownsLoanOf(bytes: Buffer): boolean {
+    return this.#loan !== undefined && bytes.buffer === this.#loan.buffer
+  }
+
+  #isClosedForWriting(): boolean {
+    return this.isGone || this.hasFinished || !this.socket.writable
+  }
+
+  readonly #onWritten = (): void => {
+    if (this.socket.writableLength > 0) return
+    if (this.#waiting !== undefined) this.#release()
+    if (this.#onTaken === undefined) return
+    const then = this.#onTaken
+    this.#onTaken = undefined
+    then()
+  }
+
+  /** Everything has been taken, or never will be: the source may go on. */
+  #release(): void {
+    if (this.#pinned > 0) {
+      pinned(-this.#pinned)
+      this.#pinned = 0
+    }
+    const source = this.#waiting
+    this.#waiting = undefined
+    if (source === undefined) return
+    source.#loanIsBusy = false
+    source.#isWaiting = false
+    source.#dropLoan()
+    if (!source.isGone && !this.isGone) source.#deliver()
+  }
+
+  #dropLoan(): void {
+    if (this.#loan === undefined || this.#loanIsBusy) return
+    giveBack(this.#loan)
+    this.#loan = undefined
+  }
+
+  // === ends ===
+
+  /** Lets go of the socket without closing it: from now on this conduit hears and says nothing. */
+  abandon(): void {
+    const { socket } = this
+    this.receiver = NOBODY
+    socket.pause()
+    socket
+      .off('data', this.#onData)
+      .off('end', this.#onEnd)
+      .off('error', this.#onError)
+      .off('close', this.#onClose)
+    this.#onClose()
+  }
+
+  /** Half-closes: FIN over TCP, close_notify over TLS, after everything queued. */
+  finish(): void {
+    if (this.hasFinished || this.isGone) return
+    this.hasFinished = true
+    this.socket.end()
+  }
+
+  /** Ends both directions at once; the peer sees an orderly end or a reset, as the kernel finds. */
+  destroy(): void {
+    this.socket.destroy()
+  }
+
+  /**
+   * Makes the peer see an error, not an end: RST on TCP. A docker client takes FIN in the middle of an exec for
+   * success (exit code 0). What is queued for it goes first.
+   */
+  reset(): void {
+    if (this.isGone || this.#resetTimer !== undefined) return
+    if (this.socket.writableLength === 0) return this.#resetNow()
+    this.hold()
+    this.#resetTimer = setTimeout(this.#resetNow, FLUSH_BEFORE_RESET_MS)
+    this.socket.write('', this.#resetNow)
+  }
+
+  readonly #resetNow = (): void => {
+    clearTimeout(this.#resetTimer)
+    if (this.isGone) return
+    // A TLSSocket has no handle that can be reset: its raw socket has (and a pipe has neither)
+    const raw = (this.socket as Socket & { _parent?: Socket })._parent ?? this.socket
+    if (raw.remoteAddress === undefined) this.socket.destroy()
+    else raw.resetAndDestroy()
+  }
+
+  readonly #onEnd = (): void => {
+    this.hasEnded = true
+    if (!this.#isStopped) this.#tellEnd()
+  }
+
+  #tellEnd(): void {
+    if (!this.hasEnded || this.#endTold || this.#unread !== undefined) return
+    this.#endTold = true
+    this.receiver.ended(this)
+  }
+
+  #error: Error | undefined
+
+  readonly #onError = (error: Error): void => {
+    this.#error = error
+  }
+
+  readonly #onClose = (): void => {
+    if (this.isGone) return
+    this.isGone = true
+    clearTimeout(this.#resetTimer)
+    this.#dropLoan()
+    this.#release()
+    this.receiver.gone(this, this.#error)
+    this.receiver = NOBODY
+    this.onGone?.()
+  }
+}

@@ -1,0 +1,108 @@
+/** One HTTP/1.1 connection to an engine: writes a request head, reads the response head, and knows whether it may be used again. */
+import { asFailure, Failure } from '../errors.ts'
+import type { Conduit, Receiver } from '../transport/conduit.ts'
+import type { ResponseHead } from '../wire/head.ts'
+import { parseResponseHead } from '../wire/parse-response.ts'
+import { HeadReader, NEED_MORE } from '../wire/read-head.ts'
+
+/** Who asked. Exactly one of the two is called, once; after `answered` the asker receives what the conduit reads. */
+export interface Asker {
+  /** @param rest body bytes that came with the head; lent like all bytes */
+  answered(head: ResponseHead, rest: Buffer): void
+  /** @param isFresh true when the connection died with no byte of an answer */
+  unanswered(failure: Failure, isUntouched: boolean): void
+}
+
+/** Interim responses before the final one; engines send none, and a flood of them would keep a client waiting for ever. */
+const MAX_INTERIM = 8
+
+export class UpstreamConnection implements Receiver {
+  readonly conduit: Conduit
+  /** How many requests it has carried. */
+  uses = 0
+  #reader = new HeadReader()
+  #asker: Asker | undefined
+  #method = ''
+  #interim = 0
+  /** Called when an idle connection can no longer be used. */
+  onUnusable: (() => void) | undefined
+
+  constructor(conduit: Conduit) {
+    this.conduit = conduit
+    conduit.receiver = this
+  }
+
+  /** True while it waits in a pool and has said nothing of its own. */
+  get isUsable(): boolean {
+    return !this.conduit.isGone && !this.conduit.hasEnded && this.#asker === undefined
+  }
+
+  /** Sends a request head (with a short body in it, maybe) and delivers the response head to `asker`. */
+  ask(head: string, method: string, asker: Asker): void {
+    this.uses++
+    this.#asker = asker
+    this.#method = method
+    this.#interim = 0
+    this.conduit.receiver = this
+    this.conduit.say(head)
+  }
+
+  /** Takes the conduit back after a response that was read to its end. */
+  rest(): void {
+    this.conduit.receiver = this
+  }
+
+  received(bytes: Buffer): void {
+    const asker = this.#asker
+    // RFC 9112 9.2: bytes that nobody asked for make everything that follows suspect
+    if (asker === undefined) return this.#drop()
+    try {
+      this.#read(bytes, asker)
+    } catch (error) {
+      this.#asker = undefined
+      this.conduit.destroy()
+      const failure = asFailure(error)
+      asker.unanswered(
+        failure.fault === 'client' ? new Failure('MALFORMED_RESPONSE', failure.message) : failure,
+        false,
+      )
+    }
+  }
+
+  #read(bytes: Buffer, asker: Asker): void {
+    let at = 0
+    while (at < bytes.length) {
+      const end = this.#reader.read(bytes, at, bytes.length)
+      if (end === NEED_MORE) return
+      const head = parseResponseHead(this.#reader.text, this.#method)
+      at = end
+      if (head.status >= 200 || head.status === 101) {
+        this.#asker = undefined
+        asker.answered(head, bytes.subarray(at))
+        return
+      }
+      if (++this.#interim > MAX_INTERIM)
+        throw new Failure('MALFORMED_RESPONSE', 'interim responses without end')
+    }
+  }
+
+  ended(): void {
+    if (this.#asker === undefined) this.#drop()
+    else this.conduit.destroy()
+  }
+
+  gone(_: Conduit, error: Error | undefined): void {
+    const asker = this.#asker
+    this.#asker = undefined
+    if (asker === undefined) return this.onUnusable?.()
+    asker.unanswered(
+      new Failure('ENGINE_GONE', undefined, error),
+      !this.#reader.isMidway && this.#interim === 0,
+    )
+  }
+
+  #drop(): void {
+    this.conduit.destroy()
+    this.onUnusable?.()
+  }
+}

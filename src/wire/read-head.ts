@@ -1,0 +1,63 @@
+/** Cuts a head out of a stream of bytes: finds its empty line over any segmentation, looking at each byte once. */
+import { Failure } from '../errors.ts'
+
+/** 64 KiB: X-Registry-Config may hold the credentials of many registries (nginx 32 KiB, HAProxy 16 KiB, Go 1 MiB). */
+export const MAX_HEAD_BYTES = 65536
+
+/** The reader needs more bytes. */
+export const NEED_MORE = -1
+
+/** How much of a read is turned into text at once: longer than any head of a docker client, short beside a body. */
+const WINDOW = 4096
+
+/** A LF without its CR, or a CR that something else than LF follows: RFC 9112 2.2 lets a server read those; this one refuses. */
+const BROKEN_LINE_END = /(?:^|[^\r])\n|\r(?!\n|$)/
+
+export class HeadReader {
+  /** The head without its final empty line, once `read` has found it. */
+  text = ''
+  #seen = ''
+  /** The last three characters of `#seen`: what an empty line split between two reads may begin with. */
+  #tail = ''
+
+  /** True between the first byte of a head and its last. */
+  get isMidway(): boolean {
+    return this.#seen !== ''
+  }
+
+  /**
+   * Takes `bytes[from, to)` and returns the index just past the head's empty line, or NEED_MORE.
+   * @throws Failure HEAD_TOO_LARGE, or MALFORMED_REQUEST at the first line end that is not CRLF
+   */
+  read(bytes: Buffer, from: number, to: number): number {
+    let at = from
+    while (at < to) {
+      const until = Math.min(to, at + WINDOW)
+      const end = this.#scan(bytes.toString('latin1', at, until))
+      if (end !== NEED_MORE) return at + end
+      at = until
+    }
+    return NEED_MORE
+  }
+
+  #scan(piece: string): number {
+    const window = this.#tail === '' ? piece : this.#tail + piece
+    const found = window.indexOf('\r\n\r\n')
+    const taken = found === -1 ? piece.length : found + 4 - this.#tail.length
+    if (this.#seen.length + taken > MAX_HEAD_BYTES) throw new Failure('HEAD_TOO_LARGE')
+    if (found !== -1) {
+      const text = this.#seen === '' ? piece : this.#seen + piece
+      this.text = text.slice(0, this.#seen.length + taken - 4)
+      this.#seen = ''
+      this.#tail = ''
+      return taken
+    }
+    if (window.charCodeAt(0) === 13 && this.#seen === '')
+      throw new Failure('MALFORMED_REQUEST', 'an empty line')
+    if (BROKEN_LINE_END.test(window))
+      throw new Failure('MALFORMED_REQUEST', 'a line end that is not CRLF')
+    this.#seen += piece
+    this.#tail = window.slice(-3)
+    return NEED_MORE
+  }
+}
