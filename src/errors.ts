@@ -56,6 +56,7 @@ export const FAILURES = {
     says: 'HTTP/2 is not served on this listener',
   },
   NOT_HTTP: { status: 400, grpc: 13, fault: 'client', says: 'this is not HTTP' },
+  NOT_TLS: { status: 400, grpc: 14, fault: 'client', says: 'this port speaks TLS' },
   // who asked
   BROWSER: { status: 403, grpc: 7, fault: 'client', says: 'requests from web pages are refused' },
   HOST_NOT_SERVED: {
@@ -99,6 +100,7 @@ export const FAILURES = {
     says: 'the engine sent a malformed answer',
   },
   // berth itself
+  ENDPOINT_UNKNOWN: { status: 503, grpc: 14, fault: 'berth', says: 'the endpoint of this tenant is not known' },
   STORE_UNAVAILABLE: { status: 503, grpc: 14, fault: 'berth', says: 'the store cannot be reached' },
   STORE_URL: { status: 500, grpc: 13, fault: 'berth', says: 'the store URL cannot be used' },
   STORE_CONFLICT: {

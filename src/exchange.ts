@@ -10,6 +10,20 @@ export interface Connection {
   /** True where the listener serves one tenant without asking who it is. */
   readonly isAnonymous: boolean
   readonly remoteAddress: string | undefined
+  /** The name that a TLS client asked for (SNI). */
+  readonly serverName: string | undefined
+  /** What a TLS client has shown of itself. */
+  readonly certificate: PeerCertificate | undefined
+  /** Called when the connection is gone. */
+  readonly whenGone: (() => void)[]
+  /** Cuts it, with everything that is under way on it; the client sees an error. */
+  end: () => void
+}
+
+/** A client certificate; `isTrusted` says that an authority of the listener's has issued it, for clients, and it is valid. */
+export interface PeerCertificate {
+  readonly der: Uint8Array
+  readonly isTrusted: boolean
 }
 
 /**

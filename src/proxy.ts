@@ -11,6 +11,7 @@ import { acceptsContentType } from './route/content-type.ts'
 import { type Matched, match } from './route/match.ts'
 import type { Route } from './route/route.ts'
 import { targetOf } from './route/target.ts'
+import type { Release } from './tenant/gate.ts'
 import type { Pools } from './upstream/pool.ts'
 import type { RequestFieldClass } from './wire/fields.ts'
 import { fieldValue } from './wire/head.ts'
@@ -18,11 +19,16 @@ import { fieldValue } from './wire/head.ts'
 /** Who asks: all that the stages behind identify need to know. */
 export interface Asking {
   readonly id: string
+  /** The name or address of his engine. */
+  readonly endpoint: string
+  readonly plan: string
 }
 
 /** What stands behind the words of `serve`. */
 export interface Stages {
   identify(exchange: Exchange): Asking | Promise<Asking>
+  /** Waits for the tenant's turn, where quotas make him wait; what it returns is called when the request is over. */
+  admit(tenant: Asking, routeId: string): Release | Promise<Release>
   ready(tenant: Asking): Endpoint | Promise<Endpoint>
   readonly pools: Pools
 }
@@ -39,15 +45,18 @@ export const createServe =
     let tenant: Asking | undefined
     let matched: Matched | undefined
     let failure: Failure | undefined
+    let release: Release | undefined
     try {
       tenant = await stages.identify(exchange) // who is asking
       matched = match(head.method, head.target) // what for
+      release = await stages.admit(tenant, matched.route.id) // is it his turn
       const endpoint = await stages.ready(tenant) // where it lives
       const pool = stages.pools.of(endpoint.key, endpoint.address)
       await relay(exchange, pool, errandOf(exchange, matched, pool.learned.apiVersion)) // let it through
     } catch (error) {
       failure = rescue(exchange, error)
     }
+    release?.()
     if (!exchanges.isHeard) return
     exchanges.publish({
       id: exchange.id,

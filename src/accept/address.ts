@@ -1,10 +1,11 @@
-/** Where to listen, as people write it: `tcp://127.0.0.1:2375`, `tcp://[::1]:0`, `unix:///run/berth.sock`. */
+/** Where to listen, as people write it: `tcp://127.0.0.1:2375`, `tls://[::]:2376`, `unix:///run/berth.sock`. */
 
 export type ListenAddress =
-  | { readonly kind: 'tcp'; readonly url: string; readonly host: string; readonly port: number }
+  | { readonly kind: 'tcp' | 'tls'; readonly url: string; readonly host: string; readonly port: number }
   | { readonly kind: 'unix'; readonly url: string; readonly path: string }
 
-const TCP = /^tcp:\/\/(\[[0-9A-Fa-f:.]+\]|[^:/\s]+):([0-9]{1,5})\/?$/
+const HOST_AND_PORT = /^(tcp|tls):\/\/(\[[0-9A-Fa-f:.]+\]|[^:/\s]+):([0-9]{1,5})\/?$/
+const BRACKETS = /^\[|\]$/g
 /** `sun_path` holds 108 bytes with its final NUL. */
 const MAX_SOCKET_PATH = 107
 
@@ -18,11 +19,11 @@ export const parseListenAddress = (url: string): ListenAddress => {
       throw new Error(`${url}: a socket path has at most ${MAX_SOCKET_PATH} bytes`)
     return { kind: 'unix', url, path }
   }
-  const match = TCP.exec(url)
-  const port = Number(match?.[2])
-  if (match === null || port > 65535)
-    throw new Error(`${url}: expected tcp://HOST:PORT or unix:///PATH`)
-  return { kind: 'tcp', url, host: (match[1] as string).replace(/^\[|\]$/g, ''), port }
+  const [, kind, host, digits] = HOST_AND_PORT.exec(url) ?? []
+  const port = Number(digits)
+  if (host === undefined || port > 65535)
+    throw new Error(`${url}: expected tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH`)
+  return { kind: kind === 'tls' ? 'tls' : 'tcp', url, host: host.replace(BRACKETS, ''), port }
 }
 
 /** True for addresses that only this machine can reach. */

@@ -15,7 +15,7 @@ const grpcMessage = (message: string): string => encodeURIComponent(message).rep
  */
 export const refuseOverGrpc = (client: Conduit, status: number, message: string): void => {
   client.say('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n')
-  const socket = release(client, Buffer.alloc(0))
+  const socket = release(client)
   const session: ServerHttp2Session = performServerHandshake(socket, {
     settings: { maxConcurrentStreams: 16 },
   })

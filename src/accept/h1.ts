@@ -54,8 +54,11 @@ export class H1Connection implements Receiver, Carrier {
   #sniffed = ''
   #lingered = 0
   #timer: NodeJS.Timeout | undefined
+  readonly #objection: Failure | undefined
 
-  constructor(conduit: Conduit, facts: Connection, harbour: Harbour) {
+  /** @param objection what every request of this connection is answered with */
+  constructor(conduit: Conduit, facts: Connection, harbour: Harbour, objection?: Failure) {
+    this.#objection = objection
     this.conduit = conduit
     this.facts = facts
     this.#harbour = harbour
@@ -141,6 +144,7 @@ export class H1Connection implements Receiver, Carrier {
     const exchange = new H1Exchange(this.#harbour.newId(), head, this)
     this.#exchange = exchange
     try {
+      if (this.#objection !== undefined) throw this.#objection
       admit(head, this.facts, this.#harbour.allowedHosts)
     } catch (error) {
       const failure = asFailure(error)

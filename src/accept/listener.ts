@@ -4,16 +4,23 @@ import { unlinkSync } from 'node:fs'
 import { createServer, connect as probe, type Server, type Socket } from 'node:net'
 import { Failure } from '../errors.ts'
 import type { Connection, Exchange } from '../exchange.ts'
-import { adopt } from '../transport/adopt.ts'
+import { adopt, adoptPlain, release } from '../transport/adopt.ts'
 import { type Conduit, KEEP_ALIVE_DELAY_MS } from '../transport/conduit.ts'
 import type { ListenAddress } from './address.ts'
+import { awaitFirst, NOT_YET } from './first-bytes.ts'
 import { H1Connection, type Harbour, type Limits } from './h1.ts'
 import { refusal } from './h1-exchange.ts'
+import { readProxyHeader } from './proxy-protocol.ts'
+import { TLS_HANDSHAKE, type TlsTerminator } from './tls.ts'
 
 export interface ListenerOptions {
   readonly limits: Limits
   readonly allowedHosts: ReadonlySet<string>
   readonly isAnonymous: boolean
+  /** True for balancers that put a PROXY header before each connection. */
+  readonly isBalancer: (address: string) => boolean
+  /** What `tls://` listeners show. */
+  readonly tls: TlsTerminator | undefined
   readonly serve: (exchange: Exchange) => void
   readonly refused: (failure: Failure, facts: Connection, id: string) => void
   /** The API version of the answers that berth makes itself. */
@@ -23,6 +30,7 @@ export interface ListenerOptions {
 /** How many connections wait in the kernel while this process is busy. */
 const BACKLOG = 511
 const SECOND_MS = 1000
+const NOT_TLS = new Failure('NOT_TLS', 'use --tls with the ca.pem of this berth, or a docker context that has it')
 
 export class Listeners implements Harbour {
   readonly limits: Limits
@@ -35,6 +43,8 @@ export class Listeners implements Harbour {
   readonly #sweep: NodeJS.Timeout
   readonly #idPrefix = randomBytes(4).toString('hex')
   #ids = 0
+  /** Sockets accepted and not yet gone, whatever they have become. */
+  #open = 0
   #whenEmpty: (() => void) | undefined
 
   constructor(options: ListenerOptions) {
@@ -49,7 +59,7 @@ export class Listeners implements Harbour {
   }
 
   get connections(): number {
-    return this.#connections.size
+    return this.#open
   }
 
   newId(): string {
@@ -107,35 +117,85 @@ export class Listeners implements Harbour {
     const url =
       bound === null || typeof bound === 'string'
         ? address.url
-        : `tcp://${printable(bound.address)}:${bound.port}`
+        : `${address.kind}://${printable(bound.address)}:${bound.port}`
     server.on('connection', (socket) => this.#accept(socket, url))
     this.#servers.push(server)
     return url
   }
 
   #accept(socket: Socket, listener: string): void {
+    const { remoteAddress } = socket
+    const conduit = adopt(socket)
+    this.#open++
+    conduit.onGone = this.#closed
     const facts: Connection = {
       listener,
       isAnonymous: this.#options.isAnonymous,
-      remoteAddress: socket.remoteAddress,
+      remoteAddress,
+      serverName: undefined,
+      certificate: undefined,
+      whenGone: [],
+      end: () => {},
     }
-    const conduit = adopt(socket)
-    if (this.#connections.size >= this.limits.connections || this.isDraining) {
-      const failure = new Failure(this.isDraining ? 'DRAINING' : 'OVERLOADED')
-      this.refused(failure, facts, this.newId())
-      conduit.say(
-        refusal(failure.status, 'GET', `berth: ${failure.message}`, this.apiVersion, true),
-      )
-      conduit.finish()
-      conduit.destroy()
-      return
-    }
-    const connection = new H1Connection(conduit, facts, this)
+    if (this.#open > this.limits.connections || this.isDraining) this.#turnAway(conduit, facts)
+    else if (remoteAddress !== undefined && this.#options.isBalancer(remoteAddress)) this.#introduce(conduit, facts)
+    else this.#welcome(conduit, facts)
+  }
+
+  /** A balancer's connection: it says first whose it is. */
+  #introduce(conduit: Conduit, facts: Connection): void {
+    awaitFirst(conduit, this.limits.headSeconds, (bytes) => {
+      const header = readProxyHeader(bytes)
+      if (header.kind === 'more') return NOT_YET
+      if (header.kind === 'bad') conduit.destroy()
+      else {
+        conduit.unread(bytes.subarray(header.length))
+        this.#welcome(conduit, { ...facts, remoteAddress: header.source ?? facts.remoteAddress })
+      }
+      return 0
+    })
+  }
+
+  #welcome(conduit: Conduit, facts: Connection): void {
+    const { tls } = this.#options
+    if (tls === undefined || !facts.listener.startsWith('tls:')) return this.#begin(conduit, facts)
+    awaitFirst(conduit, this.limits.headSeconds, (bytes) => {
+      conduit.unread(bytes)
+      // a client that speaks plain HTTP here gets an answer that it can show
+      if (bytes[0] !== TLS_HANDSHAKE) this.#begin(conduit, facts, NOT_TLS)
+      else
+        tls.secure(release(conduit), (socket, shown) => {
+          this.#begin(adoptPlain(socket), { ...facts, ...shown })
+        })
+      return 0
+    })
+    conduit.flow()
+  }
+
+  #begin(conduit: Conduit, facts: Connection, objection?: Failure): void {
+    facts.end = () => conduit.reset()
+    const connection = new H1Connection(conduit, facts, this, objection)
     this.#connections.add(connection)
+    const before = conduit.onGone
     conduit.onGone = () => {
       this.#connections.delete(connection)
-      if (this.#connections.size === 0) this.#whenEmpty?.()
+      for (const tell of facts.whenGone) tell()
+      before?.()
     }
+    conduit.flow()
+  }
+
+  #turnAway(conduit: Conduit, facts: Connection): void {
+    const failure = new Failure(this.isDraining ? 'DRAINING' : 'OVERLOADED')
+    this.refused(failure, facts, this.newId())
+    if (!facts.listener.startsWith('tls:'))
+      conduit.say(refusal(failure.status, 'GET', `berth: ${failure.message}`, this.apiVersion, true))
+    conduit.finish()
+    conduit.destroy()
+  }
+
+  readonly #closed = (): void => {
+    if (--this.#open === 0) this.#whenEmpty?.()
   }
 
   readonly #tick = (): void => {
@@ -151,7 +211,7 @@ export class Listeners implements Harbour {
     this.isDraining = true
     for (const server of this.#servers) server.close()
     for (const connection of this.#connections) connection.drain()
-    if (this.#connections.size > 0)
+    if (this.#open > 0)
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, deadlineMs)
         this.#whenEmpty = () => {
@@ -160,7 +220,7 @@ export class Listeners implements Harbour {
         }
       })
     clearInterval(this.#sweep)
-    const cut = this.#connections.size
+    const cut = this.#open
     for (const connection of this.#connections) connection.conduit.reset()
     return cut
   }

@@ -1,17 +1,26 @@
 /** One running berth: the stages put together, from a Config. */
+import ipaddr from 'ipaddr.js'
 import type { Logger } from 'pino'
 import { isLocalOnly, parseListenAddress } from '../accept/address.ts'
+import { Certificates, type CertificateSource } from '../accept/certificates.ts'
 import { Listeners } from '../accept/listener.ts'
+import { TlsTerminator } from '../accept/tls.ts'
 import { type Config, ConfigError } from '../config/config.ts'
-import { fixedEndpoint } from '../endpoint/fixed.ts'
+import { createDirectory, DEFAULT_ENDPOINT } from '../endpoint/directory.ts'
 import { exchanges } from '../observe/events.ts'
 import { createLog, logExchanges } from '../observe/log.ts'
-import { createServe } from '../proxy.ts'
+import { createServe, type Stages } from '../proxy.ts'
+import { initAuthority, openAuthority } from '../tenant/authority.ts'
+import { chargeFor } from '../tenant/charge.ts'
+import { Gate } from '../tenant/gate.ts'
 import { type EngineAddress, parseEngineAddress } from '../upstream/address.ts'
 import { Pools } from '../upstream/pool.ts'
+import { anonymousTenancy, authorityFolder, storedTenancy, type Tenancy } from './tenancy.ts'
 
 const MS = 1000
-const ANONYMOUS = { id: 'anonymous' }
+const DAY = 86_400 * MS
+/** berth's own listener certificates are made at each start: long enough for a process that is never restarted. */
+const LISTENER_LIFETIME = 825 * DAY
 /** The API version that berth's own answers name until an engine has told its own. */
 const DEFAULT_API_VERSION = '1.51'
 
@@ -20,57 +29,55 @@ export class Berth {
   readonly log: Logger
   readonly #config: Config
   readonly #pools = new Pools()
+  readonly #tenancy: Tenancy
+  readonly #tls: TlsTerminator | undefined
   readonly #listeners: Listeners
   readonly #unsubscribe: () => void
 
-  constructor(config: Config) {
+  /** @throws ConfigError, or a Failure of store, secret or authority */
+  static async create(config: Config): Promise<Berth> {
+    const log = createLog(config.log)
+    checkListeners(config, log)
+    const tenancy = config.anonymous ? anonymousTenancy() : await storedTenancy(config, log)
+    const tls = config.listen.some((url) => url.startsWith('tls:')) ? await terminator(config, log) : undefined
+    return new Berth(config, log, tenancy, tls)
+  }
+
+  private constructor(config: Config, log: Logger, tenancy: Tenancy, tls: TlsTerminator | undefined) {
     this.#config = config
-    this.log = createLog(config.log)
-    this.#unsubscribe = config.log === 'silent' ? () => {} : logExchanges(this.log)
-    if (!config.anonymous)
-      throw new ConfigError(
-        'anonymous: tenants cannot be told apart yet; say --anonymous to serve one without asking who it is',
-      )
-    const endpoint = fixedEndpoint(ANONYMOUS.id, engineOf(config))
+    this.log = log
+    this.#tenancy = tenancy
+    this.#tls = tls
+    this.#unsubscribe = config.log === 'silent' ? () => {} : logExchanges(log)
     this.#listeners = new Listeners({
       limits: config.limits,
       allowedHosts: new Set(config.allowHost.map((host) => host.toLowerCase())),
       isAnonymous: config.anonymous,
-      serve: createServe({ identify: () => ANONYMOUS, ready: () => endpoint, pools: this.#pools }),
+      isBalancer: within(config.balancers),
+      tls,
+      serve: createServe(stagesOf(config, tenancy, this.#pools)),
       apiVersion: () => this.#pools.apiVersion ?? DEFAULT_API_VERSION,
-      refused: (failure, facts, id) => {
+      refused: (failure, { remoteAddress }, id) => {
         if (!exchanges.isHeard) return
+        const { code, message, cause, status } = failure
         exchanges.publish({
           id,
           tenant: undefined,
-          method: '',
+          method: undefined,
           route: undefined,
-          status: failure.status,
+          status,
           ms: 0,
-          remoteAddress: facts.remoteAddress,
-          failure: { code: failure.code, message: failure.message, cause: failure.cause },
+          remoteAddress,
+          failure: { code, message, cause },
         })
       },
     })
   }
 
-  /** @throws ConfigError or the system's own error, naming the address */
+  /** @throws the system's own error, naming the address */
   async start(): Promise<void> {
-    for (const url of this.#config.listen) {
-      const address = listenAddressOf(url)
-      if (this.#config.anonymous && !isLocalOnly(address)) this.#exposed(url)
-      this.urls.push(await this.#listeners.listen(address))
-    }
-    this.log.info({ listen: this.urls, engine: this.#config.engine }, 'ready')
-  }
-
-  #exposed(url: string): void {
-    if (!this.#config.force)
-      throw new ConfigError(
-        `${url}: an anonymous listener gives the engine, and with it this machine, to whoever reaches it; ` +
-          'listen on 127.0.0.1 or a unix socket, or say --force',
-      )
-    this.log.warn({ listen: url }, 'everybody who reaches this address owns the engine behind it')
+    for (const url of this.#config.listen) this.urls.push(await this.#listeners.listen(listenAddressOf(url)))
+    this.log.info({ listen: this.urls }, 'ready')
   }
 
   /** Takes no new work, waits for what is under way, then closes everything. */
@@ -78,23 +85,95 @@ export class Berth {
     this.log.info({ seconds: this.#config.drainSeconds }, 'draining')
     const cut = await this.#listeners.drain(this.#config.drainSeconds * MS)
     this.#pools.close()
+    this.#tls?.close()
+    await this.#tenancy.close()
     this.#unsubscribe()
     this.log.info({ cut }, 'stopped')
   }
 }
 
-const engineOf = (config: Config): EngineAddress => {
-  try {
-    return parseEngineAddress(config.engine)
-  } catch (error) {
-    throw new ConfigError(`engine: ${(error as Error).message}`, { cause: error })
+// === the stages ===
+
+const stagesOf = (config: Config, tenancy: Tenancy, pools: Pools): Stages => {
+  const endpointOf = createDirectory({ named: namedEngines(config), parse: parseEngineAddress })
+  const gate = new Gate(() => performance.now())
+  return {
+    identify: tenancy.identify,
+    admit: (tenant, routeId) => {
+      const charge = chargeFor(routeId)
+      if (charge === undefined) return nothingToRelease
+      const ofTenant = config.plans[tenant.plan] ?? {}
+      return gate.enter({ tenant: tenant.id, engine: tenant.endpoint, ofTenant, ofEngine: config.engineLimits, ...charge })
+    },
+    ready: (tenant) => endpointOf(tenant.id, tenant.endpoint),
+    pools,
   }
 }
 
-const listenAddressOf = (url: string) => {
+const nothingToRelease = (): void => {}
+
+const namedEngines = (config: Config): ReadonlyMap<string, EngineAddress> => {
+  const named = new Map<string, EngineAddress>()
+  const { engine } = config
+  if (engine !== undefined) named.set(DEFAULT_ENDPOINT, naming('engine', () => parseEngineAddress(engine)))
+  for (const [name, url] of Object.entries(config.endpoints))
+    named.set(name, naming(`endpoints.${name}`, () => parseEngineAddress(url)))
+  return named
+}
+
+// === what a config must not say ===
+
+/** Runs `action`; what it complains of is said with the key's name. */
+const naming = <T>(key: string, action: () => T): T => {
   try {
-    return parseListenAddress(url)
+    return action()
   } catch (error) {
-    throw new ConfigError(`listen: ${(error as Error).message}`, { cause: error })
+    throw new ConfigError(`${key}: ${(error as Error).message}`, { cause: error })
   }
+}
+
+const listenAddressOf = (url: string) => naming('listen', () => parseListenAddress(url))
+
+const checkListeners = (config: Config, log: Logger): void => {
+  if (config.anonymous && config.engine === undefined) throw new ConfigError('engine: name one, for example unix:///var/run/docker.sock')
+  for (const url of config.listen) {
+    if (isLocalOnly(listenAddressOf(url)) || !config.anonymous) continue
+    if (!config.force)
+      throw new ConfigError(
+        `listen: ${url}: an anonymous listener gives the engine, and with it this machine, to whoever reaches it; ` +
+          'listen on 127.0.0.1 or a unix socket, or say --force',
+      )
+    log.warn({ listen: url }, 'everybody who reaches this address owns the engine behind it')
+  }
+}
+
+/** True for addresses in one of `networks`, of either family. */
+const within = (networks: readonly string[]): ((address: string) => boolean) => {
+  const ranges = networks.map((network) => naming('balancers', () => ipaddr.parseCIDR(network)))
+  return (address) => {
+    if (ranges.length === 0) return false
+    const parsed = ipaddr.process(address)
+    return ranges.some(([network, bits]) => network.kind() === parsed.kind() && parsed.match(network, bits))
+  }
+}
+
+// === TLS ===
+
+/** The certificates that a config names, or one of berth's own for the names that it has. */
+const certificatesOf = async (config: Config): Promise<[CertificateSource, ...CertificateSource[]]> => {
+  const [first, ...others] = config.tls.certificates.map((files) => ({ kind: 'files', ...files }) as const)
+  if (first !== undefined) return [first, ...others]
+  const authority = await openAuthority(authorityFolder(config), Date.now)
+  const names = [...config.domain.flatMap((name) => [name, `*.${name}`]), 'localhost', '*.localhost', '127.0.0.1', '::1']
+  const issued = await authority.issueServer('listeners', names, LISTENER_LIFETIME)
+  return [{ kind: 'text', certificate: issued.certificate + issued.ca, key: issued.key }]
+}
+
+const terminator = async (config: Config, log: Logger): Promise<TlsTerminator> => {
+  await initAuthority(authorityFolder(config), Date.now())
+  const authority = await openAuthority(authorityFolder(config), Date.now)
+  const sources = await certificatesOf(config)
+  const onError = (error: Error): void => log.error({ reason: error.message }, 'a certificate has become unusable; the one before stays')
+  const certificates = new Certificates(sources, [authority.certificate('clients')], onError)
+  return new TlsTerminator(certificates)
 }

@@ -24,7 +24,7 @@ const readText = (name: string): string => {
 }
 
 export const serve = async (io: Io, flags: Record<string, unknown>): Promise<void> => {
-  const berth = new Berth(configFrom(io, flags))
+  const berth = await Berth.create(configFrom(io, flags))
   await berth.start()
   for (const url of berth.urls) io.out(`listening on ${url}`)
   await io.stopped

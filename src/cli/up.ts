@@ -46,7 +46,7 @@ export const up = async (io: Io, flags: Record<string, unknown>): Promise<void> 
 const startWhereFree = async (io: Io, flags: Record<string, unknown>): Promise<Berth> => {
   const chosen = flags.listen !== undefined || io.env.BERTH_LISTEN !== undefined
   const start = async (listen: object): Promise<Berth> => {
-    const berth = new Berth(configFrom(io, { ...flags, ...listen }))
+    const berth = await Berth.create(configFrom(io, { ...flags, ...listen }))
     await berth.start()
     return berth
   }

@@ -8,49 +8,45 @@ export class ConfigError extends Error {
 }
 
 const seconds = (most: number) => z.number().int().min(1).max(most)
+const count = () => z.number().int().min(1).max(1_000_000).optional()
+
+const CERTIFICATE = z.strictObject({
+  certificate: z.string().describe('PEM file: the certificate, then those between it and its root'),
+  key: z.string().describe('PEM file'),
+})
+
+const PLAN = z.strictObject({
+  inFlight: count().describe('short requests under way: create, exec, lists'),
+  streams: count().describe('builds and pulls under way'),
+  perSecond: count().describe('new requests a second'),
+})
 
 const SCHEMA = z.strictObject({
-  listen: z
-    .array(z.string())
-    .min(1)
-    .describe('where clients connect: tcp://HOST:PORT or unix:///PATH'),
-  engine: z.string().describe('the engine behind it: unix:///PATH or tcp://HOST:PORT'),
+  listen: z.array(z.string()).min(1).describe('where clients connect: tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH'),
+  engine: z.string().optional().describe('the engine of the endpoint "default": unix:///PATH or tcp://HOST:PORT'),
+  endpoints: z.record(z.string(), z.string()).default({}).describe('further engines by name, for tenants to be given'),
   anonymous: z.boolean().default(false).describe('serve one tenant, without asking who it is'),
-  force: z
-    .boolean()
-    .default(false)
-    .describe('let an anonymous listener be reached from other machines'),
-  allowHost: z
-    .array(z.string())
-    .default([])
-    .describe('further host names that an anonymous TCP listener answers to'),
-  log: z
-    .enum(['debug', 'info', 'warn', 'error', 'silent'])
-    .default('info')
-    .describe('the least severe line to log'),
-  drainSeconds: z
-    .number()
-    .int()
-    .min(0)
-    .max(86_400)
-    .default(30)
-    .describe('how long SIGTERM waits for streams to end'),
+  force: z.boolean().default(false).describe('let an anonymous listener be reached from other machines'),
+  allowHost: z.array(z.string()).default([]).describe('further host names that an anonymous TCP listener answers to'),
+  state: z.string().default('/var/lib/berth').describe('the folder of secrets, certificate authorities and the embedded store'),
+  store: z.string().optional().describe('lmdb:///DIR, redis://HOST, rediss://HOST, redis+sentinel://..., redis+cluster://...'),
+  cacheSeconds: seconds(86_400).default(600).describe('how long known tenants are served while the store is away'),
+  domain: z.array(z.string()).default([]).describe("names of this berth, for the certificate of its own that tls:// listeners show"),
+  tls: z
+    .strictObject({
+      certificates: z.array(CERTIFICATE).default([]).describe('chosen by server name; the first for clients without one'),
+    })
+    .prefault({}),
+  balancers: z.array(z.string()).default([]).describe('networks (CIDR) whose connections begin with a PROXY v2 header'),
+  plans: z.record(z.string(), PLAN).default({}).describe('what tenants of a plan may have at once'),
+  engineLimits: PLAN.prefault({}).describe('what all tenants of one engine may have together'),
+  log: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('the least severe line to log'),
+  drainSeconds: z.number().int().min(0).max(86_400).default(30).describe('how long SIGTERM waits for streams to end'),
   limits: z
     .strictObject({
-      connections: z
-        .number()
-        .int()
-        .min(1)
-        .max(1_000_000)
-        .default(10_000)
-        .describe('open client connections'),
-      headSeconds: seconds(300)
-        .default(10)
-        .describe('for a request head, from its first byte to its last'),
-      idleSeconds: seconds(3600)
-        .min(31)
-        .default(75)
-        .describe('between two requests; docker keeps connections for 30'),
+      connections: z.number().int().min(1).max(1_000_000).default(10_000).describe('open client connections'),
+      headSeconds: seconds(300).default(10).describe('for a request head, from its first byte to its last'),
+      idleSeconds: seconds(3600).min(31).default(75).describe('between two requests; docker keeps connections for 30'),
     })
     .prefault({}),
 })
@@ -89,6 +85,11 @@ const ENVIRONMENT: Readonly<Record<string, readonly [path: readonly string[], re
   BERTH_ANONYMOUS: [['anonymous'], boolean],
   BERTH_FORCE: [['force'], boolean],
   BERTH_ALLOW_HOST: [['allowHost'], words],
+  BERTH_STATE: [['state'], text],
+  BERTH_STORE: [['store'], text],
+  BERTH_CACHE_SECONDS: [['cacheSeconds'], number],
+  BERTH_DOMAIN: [['domain'], words],
+  BERTH_BALANCERS: [['balancers'], words],
   BERTH_LOG: [['log'], text],
   BERTH_DRAIN_SECONDS: [['drainSeconds'], number],
   BERTH_LIMITS_CONNECTIONS: [['limits', 'connections'], number],

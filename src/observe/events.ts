@@ -5,7 +5,7 @@ import { type Channel, channel } from 'node:diagnostics_channel'
 export interface ExchangeEvent {
   readonly id: string
   readonly tenant: string | undefined
-  readonly method: string
+  readonly method: string | undefined
   /** The matched template, never the client's text: no names, no keys. */
   readonly route: string | undefined
   readonly status: number

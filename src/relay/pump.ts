@@ -36,7 +36,7 @@ export class Pump implements Receiver {
   /** Takes the source over, from its next byte on. */
   start(): void {
     this.source.receiver = this
-    if (this.source.hasEnded && !this.source.hasUnread) this.ended(this.source)
+    if (this.source.hasEnded && !this.source.hasUnread) this.ended()
     else this.source.flow()
   }
 

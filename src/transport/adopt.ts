@@ -45,13 +45,15 @@ export const open = (options: NetConnectOpts): Conduit =>
   }))
 
 /**
- * Takes the socket out of a conduit, for somebody who speaks for himself (node:http2): an ordinary stream again, with
- * `first` in front of what is still to come.
+ * Takes the socket out of a conduit, for somebody who speaks for himself (node:http2, node:tls): an ordinary stream
+ * again, in which what the conduit had read and not delivered comes first. Its end is still told to `onGone`.
  */
-export const release = (conduit: Conduit, first: Uint8Array): Socket => {
-  const { socket } = conduit
-  conduit.abandon()
+export const release = (conduit: Conduit): Socket => {
+  const { socket, onGone } = conduit
+  conduit.onGone = undefined
+  const first = conduit.abandon()
   const plain = canRebuild(socket) ? rebuild(socket, {}) : socket
-  if (first.length > 0) plain.unshift(first)
+  if (onGone !== undefined) plain.once('close', onGone)
+  if (first !== undefined) plain.unshift(first)
   return plain
 }

@@ -225,17 +225,16 @@ export class Conduit {
 
   // === ends ===
 
-  /** Lets go of the socket without closing it: from now on this conduit hears and says nothing. */
-  abandon(): void {
+  /** Lets go of the socket without closing it, and hands over what had not been delivered. Nothing is heard of it here any more. */
+  abandon(): Buffer | undefined {
     const { socket } = this
+    const rest = this.#unread
+    this.#unread = undefined
     this.receiver = NOBODY
     socket.pause()
-    socket
-      .off('data', this.#onData)
-      .off('end', this.#onEnd)
-      .off('error', this.#onError)
-      .off('close', this.#onClose)
+    socket.off('data', this.#onData).off('end', this.#onEnd).off('error', this.#onError).off('close', this.#onClose)
     this.#onClose()
+    return rest
   }
 
   /** Half-closes: FIN over TCP, close_notify over TLS, after everything queued. */

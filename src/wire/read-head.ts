@@ -10,8 +10,11 @@ export const NEED_MORE = -1
 /** How much of a read is turned into text at once: longer than any head of a docker client, short beside a body. */
 const WINDOW = 4096
 
-/** A LF without its CR, or a CR that something else than LF follows: RFC 9112 2.2 lets a server read those; this one refuses. */
-const BROKEN_LINE_END = /(?:^|[^\r])\n|\r(?!\n|$)/
+/**
+ * A LF without its CR, or a CR that something else than LF follows: RFC 9112 2.2 lets a server read those; this one refuses.
+ * Both are pairs of characters, and every pair lies whole in some window: a window begins with the end of the one before.
+ */
+const BROKEN_LINE_END = /[^\r]\n|\r[^\n]/
 
 export class HeadReader {
   /** The head without its final empty line, once `read` has found it. */
@@ -42,6 +45,8 @@ export class HeadReader {
 
   #scan(piece: string): number {
     const window = this.#tail === '' ? piece : this.#tail + piece
+    if (this.#seen === '' && (window.startsWith('\r') || window.startsWith('\n')))
+      throw new Failure('MALFORMED_REQUEST', 'an empty line')
     const found = window.indexOf('\r\n\r\n')
     const taken = found === -1 ? piece.length : found + 4 - this.#tail.length
     if (this.#seen.length + taken > MAX_HEAD_BYTES) throw new Failure('HEAD_TOO_LARGE')
@@ -52,8 +57,6 @@ export class HeadReader {
       this.#tail = ''
       return taken
     }
-    if (window.charCodeAt(0) === 13 && this.#seen === '')
-      throw new Failure('MALFORMED_REQUEST', 'an empty line')
     if (BROKEN_LINE_END.test(window))
       throw new Failure('MALFORMED_REQUEST', 'a line end that is not CRLF')
     this.#seen += piece

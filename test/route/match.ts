@@ -170,6 +170,7 @@ const VECTORS: readonly (readonly [string, string, string])[] = [
   ],
   ['p-long-seg', `GET /v1.44/containers/${'a'.repeat(900)}/json`, 'PATH_NOT_PLAIN'],
   ['p-long-seg-256', `GET /v1.44/containers/${'a'.repeat(256)}/json`, 'PATH_NOT_PLAIN'],
+  ['long image segment', `GET /v1.44/images/${'a'.repeat(256)}/json`, 'PATH_NOT_PLAIN'],
   ['p-many-seg', `GET /v1.44/images/${'a/'.repeat(400)}json`, 'PATH_NOT_PLAIN'],
   ['p-many-short-seg', `GET /v1.44/images/${'a/'.repeat(21)}json`, 'NO_SUCH_ROUTE'],
   ['q-many', `GET /v1.44/containers/json?${'a&'.repeat(12_000)}a`, 'QUERY_NOT_ACCEPTED'],
@@ -206,9 +207,9 @@ test('every target that real clients were seen to send is accepted', async (t) =
 })
 
 test('a version too old or too new is refused in the words of dockerd', async (t) => {
-  const says = (target: string) => {
+  const says = (target: string): string => {
     try {
-      match('GET', target)
+      return targetOf(match('GET', target))
     } catch (error) {
       return (error as Failure).message
     }

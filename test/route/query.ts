@@ -90,6 +90,7 @@ test('filters come out as maps, sorted, whichever way they came in', async (t) =
   t.equal(filters(' { "b":{"x":false}, "a":{} }'), 'filters={"a":{},"b":{"x":true}}')
   t.equal(filters('{"label":["a","a"]}'), 'filters={"label":{"a":true}}')
   t.equal(filters('{"label":null}'), 'filters={"label":{}}')
+  t.equal(filters('{"label":null,"name":{"a":true}}'), 'filters={"label":{},"name":{"a":true}}')
   t.equal(filters('{"__proto__":["a"]}'), 'filters={"__proto__":{"a":true}}')
   t.equal(filters('{"l":["\\u0061\\/"]}'), 'filters={"l":{"a/":true}}')
   t.equal(filters('{}'), 'filters={}')
@@ -175,6 +176,28 @@ const attempt = (query: string) => {
     return undefined
   }
 }
+
+test('no filter is lost or added between the two notations', async () => {
+  fc.assert(
+    fc.property(fc.dictionary(word, fc.uniqueArray(word)), (lists) => {
+      const maps = Object.entries(lists).map(([name, values]) => [
+        name,
+        Object.fromEntries(values.map((value) => [value, false])),
+      ])
+      const read = (value: object): [string, string[]][] =>
+        Object.entries(value).map(([name, values]) => [
+          name,
+          (Array.isArray(values) ? values : Object.keys(values)).toSorted(),
+        ])
+      const wanted = JSON.stringify(read(lists).toSorted())
+      return [lists, Object.fromEntries(maps)].every((value) => {
+        const matched = attempt(`filters=${encodeURIComponent(JSON.stringify(value))}`)
+        const emitted = matched?.query.get('filters')?.[0] ?? ''
+        return JSON.stringify(read(JSON.parse(emitted)).toSorted()) === wanted
+      })
+    }),
+  )
+})
 
 test('whoever parses the query that is sent on sees what was judged, each key once', async () => {
   fc.assert(

@@ -1,0 +1,123 @@
+/** The queries that carry power, by route. */
+
+import type { Query } from '../route/query.ts'
+import type { RouteId } from '../route/routes.ts'
+import { BUILD } from './build-query.ts'
+import type { Reference } from './hearing.ts'
+import { isPullAllowed, pullOf } from './images.ts'
+import { fold, type Json, text } from './json.ts'
+import type { Policy } from './policy.ts'
+import {
+  everywhere,
+  type Judge,
+  type Row,
+  reachesHost,
+  STRING,
+  STRINGS,
+  type Struct,
+  struct,
+} from './table.ts'
+import { oneOf, refuse, send } from './values.ts'
+
+export interface QueryRules {
+  /** Put before each key in messages and in `policies:` of berth.yaml. */
+  readonly prefix: string
+  readonly shape: Struct
+  /** Of several parameters together: what is wrong with them, and the cure. */
+  readonly together?: (
+    query: Query,
+    policy: Policy,
+  ) => readonly [why: string, cure: string] | undefined
+}
+
+const names =
+  (kind: Reference['kind']) =>
+  (value: Json): readonly Reference[] =>
+    text(value) === '' ? [] : [{ kind, name: text(value) }]
+
+const named = (kind: Reference['kind']): Row => ({
+  shape: STRING,
+  verdicts: everywhere('allow'),
+  names: names(kind),
+})
+
+const RESERVED_LABEL = /\$|berth|traefik/
+
+/** `changes` is a Dockerfile: one label in it could be of a reserved family, spelled out or through a variable. */
+const change: Judge = (value) => {
+  const line = fold(text(value))
+  return line.includes('label') && RESERVED_LABEL.test(line)
+    ? refuse('it sets labels that berth alone sets', 'Leave out --change LABEL.')
+    : send(value)
+}
+
+const CHANGES: Row = {
+  shape: STRINGS,
+  verdicts: everywhere('confine'),
+  each: change,
+  why: 'it sets labels that berth alone sets',
+}
+
+/** `ps` runs on the host, as root, with these arguments: options that pick columns, and nothing else. */
+const PS_ARGS = /^(?:-?[AaefFlujwx]{1,8}|(?:-[Aae]{0,2}o|o) [a-z%]{1,16}(?:,[a-z%]{1,16}){0,15})$/
+
+const psArgs: Judge = (value) =>
+  PS_ARGS.test(text(value))
+    ? send(value)
+    : refuse('it is no plain list of options or columns for ps')
+
+const CHECKPOINT: Row = {
+  shape: STRING,
+  verdicts: reachesHost('deny'),
+  why: "checkpoints are directories of the engine's host",
+  cure: 'Leave out --checkpoint and --checkpoint-dir.',
+}
+
+export const QUERIES: Partial<Record<RouteId, QueryRules>> = {
+  'build.start': { prefix: 'build', shape: struct(BUILD) },
+  'build.cancel': { prefix: 'build', shape: struct({ id: named('build') }) },
+  'container.start': {
+    prefix: 'start',
+    shape: struct({ checkpoint: CHECKPOINT, 'checkpoint-dir': CHECKPOINT }),
+  },
+  'container.top': {
+    prefix: 'top',
+    shape: struct({
+      ps_args: {
+        shape: STRING,
+        verdicts: reachesHost('confine'),
+        judge: psArgs,
+        why: 'ps runs on the host, as root',
+        cure: 'Give columns by -o, or nothing.',
+      },
+    }),
+  },
+  'image.create': {
+    prefix: 'pull',
+    shape: struct({
+      fromSrc: {
+        shape: STRING,
+        verdicts: reachesHost('confine'),
+        judge: oneOf('-'),
+        why: 'the engine would fetch from an address of your choice',
+        cure: 'Download it and use docker import -.',
+      },
+      repo: named('tag'),
+      changes: CHANGES,
+    }),
+    together: (query, policy) => {
+      const reference = pullOf(query)
+      return reference === undefined || isPullAllowed(policy, reference)
+        ? undefined
+        : [
+            `${reference} does not come from a place that is allowed here`,
+            `Use an image of ${policy.images?.join(', ') || 'your own'}.`,
+          ]
+    },
+  },
+  'image.tag': { prefix: 'tag', shape: struct({ repo: named('tag') }) },
+  'image.commit': {
+    prefix: 'commit',
+    shape: struct({ container: named('container'), repo: named('tag'), changes: CHANGES }),
+  },
+}

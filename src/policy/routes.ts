@@ -1,0 +1,92 @@
+/** Whole routes that a profile refuses, whatever is in them. */
+import { Failure } from '../errors.ts'
+import type { RouteId } from '../route/routes.ts'
+import type { Policy } from './policy.ts'
+import { everywhere, reachesHost, reachesNeighbours, type Verdicts } from './table.ts'
+
+export interface RouteRow {
+  readonly verdicts: Verdicts
+  readonly why: string
+  readonly cure: string
+}
+
+const SWARM: RouteRow = {
+  verdicts: reachesHost('deny'),
+  why: 'a swarm is a second way to make containers, and one whose managers rule the engine',
+  cure: 'Use docker compose up.',
+}
+
+const PLUGIN: RouteRow = {
+  verdicts: reachesHost('deny'),
+  why: "plugins run on the engine's host with what they ask for",
+  cure: 'Use the drivers that are built in.',
+}
+
+const CHECKPOINT: RouteRow = {
+  verdicts: reachesHost('deny'),
+  why: "checkpoints are directories of the engine's host",
+  cure: 'Use docker commit or volumes.',
+}
+
+const BUILDKIT: RouteRow = {
+  verdicts: reachesHost('deny'),
+  why: 'the engine would let a build have the network and devices of its host',
+  cure: 'Build elsewhere and push, or build with DOCKER_BUILDKIT=0.',
+}
+
+const OF_ALL: RouteRow = {
+  verdicts: reachesNeighbours('deny'),
+  why: "it works on everybody's",
+  cure: 'Remove your own by name.',
+}
+
+/** By `resource.action`, or by resource. */
+export const ROUTE_ROWS = {
+  swarm: SWARM,
+  service: SWARM,
+  node: SWARM,
+  task: SWARM,
+  secret: SWARM,
+  config: SWARM,
+  plugin: PLUGIN,
+  checkpoint: CHECKPOINT,
+  'build.prune': OF_ALL,
+  'image.prune': OF_ALL,
+  'image.search': {
+    verdicts: reachesNeighbours('deny'),
+    why: 'the engine would call a host of your choice',
+    cure: 'Search on the web.',
+  },
+  'volume.update': SWARM,
+  'grpc.open': BUILDKIT,
+  'session.open': BUILDKIT,
+} as const satisfies Partial<Record<RouteId | ResourceOf<RouteId>, RouteRow>>
+
+type ResourceOf<Id extends string> = Id extends `${infer Resource}.${string}` ? Resource : never
+
+const NETWORKING_OFF: RouteRow = {
+  verdicts: everywhere('deny'),
+  why: 'containers have no network here',
+  cure: 'Leave out networks.',
+}
+
+/** Routes that only serve containers with networks. */
+const NETWORKED: ReadonlySet<string> = new Set<RouteId>(['network.create', 'network.connect'])
+
+/** Routes whose streams berth does not read. */
+const UNFENCED: ReadonlySet<string> = new Set<RouteId>(['grpc.open', 'session.open'])
+
+export const routeRow = (policy: Policy, id: string): RouteRow | undefined => {
+  if (!policy.networking && NETWORKED.has(id)) return NETWORKING_OFF
+  if (policy.terms.buildsAreFenced && UNFENCED.has(id)) return undefined
+  const rows: Readonly<Record<string, RouteRow>> = ROUTE_ROWS
+  return rows[id] ?? rows[id.slice(0, id.indexOf('.'))]
+}
+
+/** The name by which berth.yaml calls a route. */
+export const routePath = (id: string): string => `route ${id}`
+
+/** @throws Failure POLICY_DENIED */
+export const refuseRoute = (policy: Policy, id: string, row: RouteRow): never => {
+  throw new Failure('POLICY_DENIED', `${id} (policy '${policy.name}'): ${row.why}. ${row.cure}`)
+}

@@ -1,0 +1,86 @@
+/** What keeps a process inside its container: capabilities, security options, and not being root. */
+import type { Hearing } from './hearing.ts'
+import { type Json, text } from './json.ts'
+import type { Judge } from './table.ts'
+import { refuse, send } from './values.ts'
+
+// === capabilities and security options ===
+
+const LETTERS = /^[A-Za-z_]+$/
+const PREFIX = /^CAP_/
+
+/** A capability as Linux calls it, without `CAP_`; empty where it is no ASCII word: the engine upper-cases by Unicode. */
+export const capabilityOf = (value: Json): string => {
+  const name = text(value)
+  return LETTERS.test(name) ? name.toUpperCase().replace(PREFIX, '') : ''
+}
+
+export const capability: Judge = (value, { policy }) => {
+  const name = capabilityOf(value)
+  const allowed = policy.onlyCapabilities ?? policy.capabilities
+  if (allowed.includes(name)) return send(value)
+  return refuse(
+    name === ''
+      ? 'it is no capability'
+      : `${name} is not among the capabilities that containers may have here`,
+    `Leave out --cap-add ${name} (compose: cap_add).`,
+  )
+}
+
+/** The option before `=`, or before the deprecated `:`, as the engine splits it. */
+export const securityOptionOf = (value: string): readonly [name: string, rest: string] => {
+  const cut = value.includes('=') ? value.indexOf('=') : value.indexOf(':')
+  return cut === -1 ? [value, ''] : [value.slice(0, cut), value.slice(cut + 1)]
+}
+
+const NO_NEW_PRIVILEGES = new Set([
+  'no-new-privileges',
+  'no-new-privileges=true',
+  'no-new-privileges:true',
+])
+
+export const securityOption: Judge = (value, { policy }) => {
+  const option = text(value)
+  if (NO_NEW_PRIVILEGES.has(option) || policy.securityOptions.includes(option)) return send(value)
+  if (forcedSecurityOptions(policy).includes(option)) return send(value)
+  const [name] = securityOptionOf(option)
+  return refuse(
+    `${name || 'this'} loosens the walls of the container`,
+    `Leave out --security-opt ${name}.`,
+  )
+}
+
+/** What the policy adds to every container; the engine lets the last one win. */
+export const forcedSecurityOptions = (policy: Hearing['policy']): readonly string[] => [
+  ...(policy.runAs === undefined ? [] : ['no-new-privileges=true']),
+  ...(policy.seccomp === undefined ? [] : [`seccomp=${policy.seccomp}`]),
+  ...(policy.apparmor === undefined ? [] : [`apparmor=${policy.apparmor}`]),
+]
+
+// === users ===
+
+const NUMERIC_USER = /^([1-9]\d{0,9})(?::([1-9]\d{0,9}))?$/
+const MAX_UID = 2_147_483_647
+
+const isUnprivileged = (user: string): boolean => {
+  const found = NUMERIC_USER.exec(user)
+  return (
+    found !== null && [found[1], found[2]].every((id) => id === undefined || Number(id) <= MAX_UID)
+  )
+}
+
+/** The user to run as where root is forbidden: a name could be uid 0 in the image's own passwd. */
+export const unprivileged = (sent: Json | undefined, { policy }: Hearing): Json | undefined => {
+  if (policy.runAs === undefined || isUnprivileged(text(sent))) return sent
+  return `${policy.runAs}:${policy.runAs}`
+}
+
+const NUMERIC_GROUP = /^[1-9]\d{0,9}$/
+
+export const group: Judge = (value, { policy }) =>
+  policy.runAs === undefined || NUMERIC_GROUP.test(text(value))
+    ? send(value)
+    : refuse(
+        'a group by name, or group 0, could be that of root',
+        'Give --group-add a number above 0.',
+      )

@@ -1,0 +1,240 @@
+/** The store that needs nothing else: LMDB in a directory, shared by the processes of one machine. */
+
+import { mkdirSync } from 'node:fs'
+import { type Database, open, type RootDatabase } from 'lmdb'
+import { Failure } from '../errors.ts'
+import {
+  ABSENT,
+  AFTER_PREFIX,
+  type Change,
+  checkKey,
+  type Durability,
+  type Entry,
+  type Lease,
+  type Store,
+  type StoreState,
+  type Value,
+  type Watcher,
+} from './store.ts'
+import { createWatchers } from './watchers.ts'
+
+/** LMDB tells no one of a commit: its transaction counter is looked at this often (ms; 4 microseconds a look). */
+const POLL = 200
+/** Commits whose keys are remembered for watchers of other processes; who falls further behind has missed some. */
+const LOG_LENGTH = 10_000
+/** Records read at once by a range, so that none holds a read transaction, and with it old pages, for long. */
+const PAGE = 256
+
+interface Held {
+  readonly fence: number
+  readonly expiresAt: number
+}
+
+/** What went wrong is for the log: the message may be read by a tenant. */
+const unavailable = (cause: unknown): Failure =>
+  new Failure('STORE_UNAVAILABLE', 'it cannot be written', cause)
+
+const bytes = (value: Value): Buffer =>
+  typeof value === 'string' ? Buffer.from(value) : Buffer.from(value)
+
+class LmdbStore implements Store {
+  readonly state: StoreState = 'up'
+  readonly #root: RootDatabase
+  readonly #records: Database<Buffer, string>
+  /** revision -> the keys of that commit, one a line */
+  readonly #log: Database<string, number>
+  readonly #leases: Database<Held, string>
+  readonly #counters: Database<number, string>
+  readonly #now: () => number
+  readonly #watchers = createWatchers()
+  #poll: NodeJS.Timeout | undefined
+  #transaction = 0
+
+  constructor(path: string, now: () => number) {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    // overlappingSync would acknowledge a commit before it is on disk
+    this.#root = open({ path, noSubdir: false, overlappingSync: false })
+    this.#records = this.#root.openDB('records', { encoding: 'binary', useVersions: true })
+    this.#log = this.#root.openDB('log', { encoding: 'string' })
+    this.#leases = this.#root.openDB('leases', { encoding: 'json' })
+    this.#counters = this.#root.openDB('counters', { encoding: 'json' })
+    this.#now = now
+  }
+
+  onState(): () => void {
+    return () => undefined
+  }
+
+  async get(key: string): Promise<Entry | undefined> {
+    checkKey(key)
+    // a read transaction lasts for a turn of the event loop: without this, so would what it saw
+    this.#root.resetReadTxn()
+    const found = this.#records.getEntry(key)
+    return found && { key, value: found.value, revision: found.version ?? ABSENT }
+  }
+
+  commit(changes: readonly Change[]): Promise<number | undefined> {
+    for (const { key } of changes) checkKey(key)
+    return this.#write(() => {
+      // a transaction that throws is not undone, so all is checked before the first write
+      if (!changes.every((change) => this.#holds(change))) return undefined
+      const revision = this.#count('revision')
+      for (const { key, value } of changes) {
+        if (value === undefined) void this.#records.remove(key)
+        else void this.#records.put(key, bytes(value), revision)
+      }
+      void this.#log.put(revision, changes.map(({ key }) => key).join('\n'))
+      void this.#log.remove(revision - LOG_LENGTH)
+      return revision
+    })
+  }
+
+  async put(key: string, value: Value): Promise<number> {
+    return (await this.commit([{ key, value }])) ?? ABSENT
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.commit([{ key }])
+  }
+
+  compareAndSet(
+    key: string,
+    expect: number,
+    value: Value | undefined,
+  ): Promise<number | undefined> {
+    return this.commit([{ key, expect, value }])
+  }
+
+  async *range(prefix: string, after?: string): AsyncGenerator<Entry> {
+    checkKey(prefix)
+    const end = prefix + AFTER_PREFIX
+    let start = after !== undefined && after > prefix ? after : prefix
+    let exclusiveStart = start === after
+    for (;;) {
+      this.#root.resetReadTxn()
+      const page = this.#records
+        .getRange({ start, end, exclusiveStart, versions: true, limit: PAGE })
+        .map(({ key, value, version = ABSENT }) => ({ key, value, revision: version }))
+      const entries = [...page]
+      yield* entries
+      const last = entries.at(-1)
+      if (last === undefined || entries.length < PAGE) return
+      start = last.key
+      exclusiveStart = true
+    }
+  }
+
+  async lease(name: string, duration: number): Promise<Lease | undefined> {
+    checkKey(name)
+    const held = await this.#write(() => {
+      const now = this.#now()
+      if ((this.#leases.get(name)?.expiresAt ?? 0) > now) return undefined
+      const held: Held = { fence: this.#count('fence'), expiresAt: now + duration }
+      void this.#leases.put(name, held)
+      return held
+    })
+    return held && this.#holder(name, held)
+  }
+
+  async watch(prefix: string, watcher: Watcher): Promise<() => void> {
+    if (this.#watchers.size === 0) {
+      this.#root.resetReadTxn()
+      this.#transaction = this.#lastTransaction()
+      this.#watchers.missed(this.#counters.get('revision') ?? 0)
+    }
+    const remove = this.#watchers.add(prefix, watcher)
+    this.#poll ??= setInterval(() => this.#look(), POLL).unref()
+    return () => {
+      remove()
+      if (this.#watchers.size > 0) return
+      clearInterval(this.#poll)
+      this.#poll = undefined
+    }
+  }
+
+  async durability(): Promise<Durability> {
+    return { certain: true, says: 'every write is on disk before it is acknowledged' }
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#poll)
+    await this.#root.close()
+  }
+
+  /** Runs `action` in a write transaction, which waits for those of other processes. Resolves when it is on disk. */
+  async #write<T>(action: () => T): Promise<T> {
+    try {
+      return await this.#root.transaction(action)
+    } catch (error) {
+      throw unavailable(error)
+    }
+  }
+
+  #holds({ key, expect }: Change): boolean {
+    return expect === undefined || (this.#records.getEntry(key)?.version ?? ABSENT) === expect
+  }
+
+  #count(counter: 'revision' | 'fence'): number {
+    const next = (this.#counters.get(counter) ?? 0) + 1
+    void this.#counters.put(counter, next)
+    return next
+  }
+
+  #holder(name: string, taken: Held): Lease {
+    let { expiresAt } = taken
+    const isMine = (): boolean => {
+      const held = this.#leases.get(name)
+      return held?.fence === taken.fence && held.expiresAt > this.#now()
+    }
+    return {
+      name,
+      fence: taken.fence,
+      get expiresAt() {
+        return expiresAt
+      },
+      renew: (duration) =>
+        this.#write(() => {
+          if (!isMine()) return false
+          expiresAt = this.#now() + duration
+          void this.#leases.put(name, { fence: taken.fence, expiresAt })
+          return true
+        }),
+      release: () =>
+        this.#write(() => {
+          if (isMine()) void this.#leases.remove(name)
+        }),
+    }
+  }
+
+  #lastTransaction(): number {
+    return (this.#root.getStats() as { lastTxnId: number }).lastTxnId
+  }
+
+  #look(): void {
+    const transaction = this.#lastTransaction()
+    if (transaction === this.#transaction) return
+    this.#transaction = transaction
+    this.#root.resetReadTxn()
+    const commits = [...this.#log.getRange({ start: this.#watchers.position + 1 })]
+    for (const { key, value } of commits) this.#watchers.changed(key, value.split('\n'))
+  }
+}
+
+/** For whoever opens the store, who may know where it is. */
+const unusable = (path: string, error: unknown): Failure => {
+  const reason = error instanceof Error ? error.message : String(error)
+  return new Failure('STORE_UNAVAILABLE', `${path}: ${reason}`, error)
+}
+
+/**
+ * Opens, or makes, the store in the directory `path`.
+ *
+ * `now` serves leases only. It must be the same for every process that shares the directory: the wall clock is.
+ */
+export const openLmdb = (path: string, now: () => number = Date.now): Store => {
+  try {
+    return new LmdbStore(path, now)
+  } catch (error) {
+    throw unusable(path, error)
+  }
+}

@@ -1,0 +1,40 @@
+/** Opens the store that a URL names. */
+
+import { isAbsolute } from 'node:path'
+import { Failure } from '../errors.ts'
+import { openLmdb } from './lmdb.ts'
+import { openRedis } from './redis.ts'
+import { parseRedisUrl } from './redis-url.ts'
+import type { Store } from './store.ts'
+
+const SCHEME = /^([a-z+]+):\/\//
+
+const openLmdbUrl = async (url: string): Promise<Store> => {
+  const path = decodeURIComponent(url.slice('lmdb://'.length))
+  if (!isAbsolute(path)) {
+    throw new Failure('STORE_URL', `"${path}" is not an absolute path: lmdb:///var/lib/berth`)
+  }
+  return openLmdb(path)
+}
+
+const openRedisUrl = (url: string): Promise<Store> => openRedis(parseRedisUrl(url))
+
+const SCHEMES: Readonly<Record<string, (url: string) => Promise<Store>>> = {
+  lmdb: openLmdbUrl,
+  redis: openRedisUrl,
+  rediss: openRedisUrl,
+  'redis+sentinel': openRedisUrl,
+  'rediss+sentinel': openRedisUrl,
+  'redis+cluster': openRedisUrl,
+  'rediss+cluster': openRedisUrl,
+}
+
+/** Throws STORE_URL when the URL is wrong, STORE_UNAVAILABLE when what it names cannot be reached. */
+export const openStore = async (url: string): Promise<Store> => {
+  const scheme = SCHEME.exec(url)?.[1] ?? ''
+  const open = Object.hasOwn(SCHEMES, scheme) ? SCHEMES[scheme] : undefined
+  if (open === undefined) {
+    throw new Failure('STORE_URL', `it must start with ${Object.keys(SCHEMES).join('://, ')}://`)
+  }
+  return await open(url)
+}

@@ -1,0 +1,63 @@
+/** Reads what a client certificate of berth's own says: whose it is, and whether it may say so. */
+
+import { X509Certificate } from 'node:crypto'
+import { isTenantId } from './key.ts'
+
+/** Whom a certificate speaks for. */
+export interface CertifiedTenant {
+  readonly tenantId: string
+  /** Compared with the tenant's `certificateEpoch`: a smaller one is revoked. */
+  readonly epoch: number
+  readonly serial: string
+}
+
+/** Where a certificate says whose it is: in URIs, which nobody shows to humans, and not in its common name. */
+export const TENANT_URI = 'berth:tenant:'
+export const EPOCH_URI = 'berth:epoch:'
+
+/** id-kp-clientAuth (RFC 5280, 4.2.1.12) */
+const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
+
+const EPOCH = /^[1-9]\d{0,9}$/
+
+/** The part behind `prefix` of the only name that starts with it. */
+const only = (names: readonly string[], prefix: string): string | undefined => {
+  const found = names.filter((name) => name.startsWith(prefix))
+  return found.length === 1 ? found[0]?.slice(prefix.length) : undefined
+}
+
+const isIssuedBy = (certificate: X509Certificate, issuer: X509Certificate): boolean =>
+  certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey)
+
+const isValidAt = ({ validFrom, validTo }: X509Certificate, now: number): boolean =>
+  Date.parse(validFrom) <= now && now < Date.parse(validTo)
+
+const parse = (der: Uint8Array): X509Certificate | undefined => {
+  try {
+    return new X509Certificate(der)
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * The tenant of a client certificate (DER, as `getPeerCertificate().raw`), if it was issued for clients by
+ * `authority` (PEM, the CA for clients) and is valid now. Never trusts that someone else has verified it.
+ */
+export const tenantOfCertificate = (
+  der: Uint8Array,
+  authority: string,
+  now: number,
+): CertifiedTenant | undefined => {
+  const certificate = parse(der)
+  if (certificate === undefined || certificate.ca) return undefined
+  if (!isIssuedBy(certificate, new X509Certificate(authority))) return undefined
+  if (!isValidAt(certificate, now)) return undefined
+  if (certificate.keyUsage?.join() !== CLIENT_AUTH) return undefined
+  const names = certificate.subjectAltName?.split(', ') ?? []
+  const tenantId = only(names, `URI:${TENANT_URI}`)
+  const epoch = only(names, `URI:${EPOCH_URI}`)
+  if (tenantId === undefined || !isTenantId(tenantId)) return undefined
+  if (epoch === undefined || !EPOCH.test(epoch)) return undefined
+  return { tenantId, epoch: Number(epoch), serial: certificate.serialNumber.toLowerCase() }
+}

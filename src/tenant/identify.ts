@@ -1,0 +1,181 @@
+/** Who is asking: the only place where an identity is read from a connection and its requests. */
+import { Failure } from '../errors.ts'
+import type { Connection, Exchange } from '../exchange.ts'
+import type { RequestField } from '../wire/fields.ts'
+import { type CertifiedTenant, tenantOfCertificate } from './certificate.ts'
+import { isKeyShaped } from './key.ts'
+import type { Roster } from './roster.ts'
+import { type Credential, standing, type Tenant } from './tenant.ts'
+import type { Throttle } from './throttle.ts'
+
+/** What every stage after this one needs to know of a tenant. */
+export interface Identity {
+  readonly tenant: Tenant
+  readonly credential: Credential
+}
+
+export interface IdentifyOptions {
+  readonly roster: Roster
+  readonly throttle: Throttle
+  /** PEM of the authority that issues certificates to tenants; without one certificates identify nobody. */
+  readonly clientAuthority: string | undefined
+  readonly now: () => number
+}
+
+/** Who a connection has turned out to be, and by which texts. */
+interface Known {
+  readonly identity: Identity
+  /** The credential texts of the request that was looked at; the next one with the same needs no second look. */
+  readonly texts: readonly string[]
+  isGood: boolean
+}
+
+/** A claim to be somebody: a key as sent, or a certificate that was verified. */
+type Claim =
+  | { readonly kind: 'key'; readonly key: string }
+  | { readonly kind: 'host key'; readonly key: string }
+  | { readonly kind: 'certificate'; readonly certified: CertifiedTenant }
+
+const BEARER = /^Bearer +([^ ]+)$/i
+
+const CURES = {
+  missing:
+    'send a key (DOCKER_CUSTOM_HEADERS="X-Berth-Key=...") or connect with a certificate; `berth context NAME` sets up either. ' +
+    'Builds (/grpc, /session) carry no headers: they need TLS with a certificate or a key in the host name',
+  unknown: 'this key is not known; a new one is made by `berth tenant rotate NAME`',
+  expired: 'this key has expired; a new one is made by `berth tenant rotate NAME`',
+  revoked: 'this key or certificate has been revoked',
+  certificate: 'this client certificate was not issued for a tenant of this berth, or is no longer valid',
+  disagree: 'the credentials of this request belong to different tenants; send one',
+  changed: 'this connection belongs to another tenant; open a new one',
+  hostKey:
+    'this tenant may not put his key into a host name, where DNS and error messages show it, or not from here; ' +
+    'use a header or a certificate, or allow it with `berth tenant add --host-key`',
+  many: 'too many unknown keys came from this address; wait a second',
+} as const
+
+const refuse = (why: keyof typeof CURES): Failure => new Failure('UNAUTHENTICATED', CURES[why])
+
+const firstLabel = (host: string): string => {
+  const dot = host.indexOf('.')
+  return dot === -1 ? host : host.slice(0, dot)
+}
+
+/** The key in one field, if its text claims to be one. Basic credentials and anything else are none. */
+const keyIn = (field: RequestField): string | undefined => {
+  if (field.name === 'host') return firstLabel(field.value)
+  if (field.name === 'x-berth-key') return field.value
+  if (field.name === 'authorization') return BEARER.exec(field.value)?.[1]
+  return undefined
+}
+
+/** What this request says of who sent it, each a key or a text that claims to be one. */
+const claimsOf = (fields: readonly RequestField[]): Claim[] => {
+  const claims: Claim[] = []
+  for (const field of fields) {
+    const key = keyIn(field)
+    if (key !== undefined && isKeyShaped(key)) claims.push({ kind: field.name === 'host' ? 'host key' : 'key', key })
+  }
+  return claims
+}
+
+const isSame = (one: readonly string[], other: readonly string[]): boolean =>
+  one.length === other.length && one.every((text, i) => text === other[i])
+
+/**
+ * Identifies tenants by certificate, by a key in Authorization or X-Berth-Key, and by a key as the first label of
+ * Host or SNI. All that are given must be good and of one tenant; a connection keeps the identity of its first request.
+ */
+export const createIdentify = ({ roster, throttle, clientAuthority, now }: IdentifyOptions) => {
+  const known = new WeakMap<Connection, Known>()
+
+  const byCertificate = (connection: Connection): Claim | undefined => {
+    const { certificate } = connection
+    if (certificate === undefined) return undefined
+    const certified =
+      clientAuthority === undefined || !certificate.isTrusted
+        ? undefined
+        : tenantOfCertificate(certificate.der, clientAuthority, now())
+    if (certified === undefined) throw refuse('certificate')
+    return { kind: 'certificate', certified }
+  }
+
+  const ownerOf = async (key: string, connection: Connection): Promise<{ tenant: Tenant; hash: string }> => {
+    const hash = roster.hashOf(key)
+    const mayLook = roster.expects(hash) || throttle.admits(connection.remoteAddress, now())
+    if (!mayLook) throw refuse('many')
+    const tenant = roster.known(hash) ?? (await roster.byKey(hash))
+    if (tenant !== undefined) return { tenant, hash }
+    throttle.charge(connection.remoteAddress, now())
+    throw refuse('unknown')
+  }
+
+  const resolve = async (claim: Claim, connection: Connection): Promise<Identity> => {
+    if (claim.kind === 'certificate') {
+      const tenant = await roster.byId(claim.certified.tenantId)
+      if (tenant === undefined) throw refuse('certificate')
+      return { tenant, credential: { kind: 'certificate', epoch: claim.certified.epoch } }
+    }
+    const { tenant, hash } = await ownerOf(claim.key, connection)
+    if (claim.kind === 'key') return { tenant, credential: { kind: 'key', hash } }
+    return { tenant, credential: { kind: 'host key', hash, address: connection.remoteAddress ?? '' } }
+  }
+
+  const check = ({ tenant, credential }: Identity): void => {
+    const verdict = standing(tenant, credential, now())
+    if (verdict === 'disabled') throw new Failure('TENANT_DISABLED', 'ask the operator of this berth')
+    if (verdict === 'expired') throw refuse('expired')
+    if (verdict !== 'good') throw refuse(credential.kind === 'host key' ? 'hostKey' : 'revoked')
+  }
+
+  const remember = (connection: Connection, identity: Identity, texts: readonly string[]): void => {
+    const before = known.get(connection)
+    const entry: Known = { identity, texts, isGood: true }
+    known.set(connection, entry)
+    if (before !== undefined) return
+    connection.whenGone.push(
+      roster.follow(identity.tenant.id, identity.credential, () => {
+        const now = known.get(connection)
+        if (now !== undefined) now.isGood = false
+        connection.end()
+      }),
+    )
+  }
+
+  const lookUp = async (exchange: Exchange, claims: Claim[], texts: readonly string[]): Promise<Tenant> => {
+    const { connection } = exchange
+    const identities: Identity[] = []
+    for (const claim of claims) identities.push(await resolve(claim, connection))
+    const [first, ...others] = identities
+    if (first === undefined) throw refuse('missing')
+    if (others.some(({ tenant }) => tenant.id !== first.tenant.id)) throw refuse('disagree')
+    const before = known.get(connection)
+    if (before !== undefined && before.identity.tenant.id !== first.tenant.id) throw refuse('changed')
+    // the strongest comes first; a key in the host name beside it only says where to, and needs no leave
+    check(first)
+    if (first.credential.kind !== 'certificate') roster.used(first.credential.hash)
+    remember(connection, first, texts)
+    return first.tenant
+  }
+
+  /** @throws Failure UNAUTHENTICATED, TENANT_DISABLED or STORE_UNAVAILABLE */
+  return (exchange: Exchange): Tenant | Promise<Tenant> => {
+    const { connection, head } = exchange
+    const requested = claimsOf(head.fields)
+    const texts = requested.map((claim) => (claim.kind === 'certificate' ? '' : claim.key))
+    const before = known.get(connection)
+    if (before?.isGood && (requested.length === 0 || isSame(before.texts, texts))) return before.identity.tenant
+    const claims: Claim[] = []
+    const certified = byCertificate(connection)
+    if (certified !== undefined) claims.push(certified)
+    claims.push(...requested.filter(({ kind }) => kind === 'key'), ...requested.filter(({ kind }) => kind === 'host key'))
+    const { serverName } = connection
+    if (serverName !== undefined && isKeyShaped(firstLabel(serverName)))
+      claims.push({ kind: 'host key', key: firstLabel(serverName) })
+    return lookUp(exchange, claims, texts)
+  }
+}
+
+/** True when a request carries what claims to be a key: an anonymous listener must then not take it for nobody's. */
+export const claimsIdentity = (exchange: Exchange): boolean =>
+  exchange.connection.certificate !== undefined || claimsOf(exchange.head.fields).length > 0

@@ -1,0 +1,106 @@
+/** The embedded store: the contract, several processes on one directory, and kill -9. */
+
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { test } from 'tap'
+import { openLmdb } from '../../src/store/lmdb.ts'
+import { storeContract, until } from '../contract/store.ts'
+
+const WRITER = join(import.meta.dirname, '../support/store-writer.ts')
+
+/** A process that writes `NAME/0`, `NAME/1` ... to the store at `path` and says which ones were acknowledged. */
+const startWriter = async (path: string, name: string) => {
+  const child = fork(WRITER, [path, name])
+  const acknowledged: number[] = []
+  child.on('message', (n) => acknowledged.push(Number(n)))
+  await once(child, 'message')
+  return {
+    acknowledged,
+    kill: async () => {
+      const gone = once(child, 'exit')
+      child.kill('SIGKILL')
+      await gone
+    },
+  }
+}
+
+test('the embedded store keeps the contract', async (t) => {
+  storeContract(t, async (t) => {
+    const path = t.testdir()
+    return { connect: async () => openLmdb(path) }
+  })
+})
+
+test('kill -9 of twenty writers, four at a time, loses no acknowledged write', async (t) => {
+  const path = t.testdir()
+  const store = openLmdb(path)
+  t.teardown(() => store.close())
+  for (let round = 0; round < 5; round += 1) {
+    const names = [0, 1, 2, 3].map((i) => `${round}.${i}`)
+    const writers = await Promise.all(names.map((name) => startWriter(path, name)))
+    await sleep(Math.random() * 150)
+    await Promise.all(
+      writers.map(async ({ kill }) => {
+        await sleep(Math.random() * 50)
+        await kill()
+      }),
+    )
+    for (const [i, { acknowledged }] of writers.entries()) {
+      const kept = new Set<number>()
+      for await (const { key, value } of store.range(`${names[i]}/`)) {
+        kept.add(Number(key.split('/')[1]))
+        if (value.toString() !== key.repeat(50)) t.fail(`${key} is damaged`)
+      }
+      t.ok(acknowledged.length > 0, 'it wrote')
+      t.same(
+        acknowledged.filter((n) => !kept.has(n)),
+        [],
+        'all that was acknowledged is there',
+      )
+    }
+    t.ok(await store.put('after', String(round)), 'the others go on writing')
+  }
+  const again = openLmdb(path)
+  t.equal((await again.get('after'))?.value.toString(), '4', 'and it opens again')
+  await again.close()
+})
+
+test('a watcher hears of the writes of another process', async (t) => {
+  const path = t.testdir()
+  const store = openLmdb(path)
+  t.teardown(() => store.close())
+  const heard = new Set<string>()
+  await store.watch('other/', { changed: (key) => heard.add(key), missed: () => undefined })
+  const writer = await startWriter(path, 'other')
+  await until(() => heard.size >= 100)
+  await writer.kill()
+  await until(() => writer.acknowledged.every((n) => heard.has(`other/${n}`)), 1000)
+  t.pass('every acknowledged write was told')
+})
+
+test('a watcher that falls too far behind is told that it missed something', async (t) => {
+  const path = t.testdir()
+  const [a, b] = [openLmdb(path), openLmdb(path)]
+  t.teardown(() => Promise.all([a.close(), b.close()]))
+  let missed = 0
+  await b.watch('k', {
+    changed: () => undefined,
+    missed: () => {
+      missed += 1
+    },
+  })
+  const writes: Promise<unknown>[] = []
+  for (let i = 0; i < 10_100; i += 1) writes.push(a.put('k', 'x'))
+  await Promise.all(writes)
+  await until(() => missed > 0)
+  t.equal(missed, 1)
+})
+
+test('it says what its writes survive, and a place it cannot have is named', async (t) => {
+  const store = openLmdb(t.testdir())
+  t.equal((await store.durability()).certain, true)
+  await store.close()
+  t.throws(() => openLmdb('/dev/null/store'), { code: 'STORE_UNAVAILABLE', message: /\/dev\/null/ })
+})

@@ -1,0 +1,11 @@
+/** A process that writes to an LMDB store for ever and reports each write once it was acknowledged. */
+
+import { openLmdb } from '../../src/store/lmdb.ts'
+
+const [path = '', name = ''] = process.argv.slice(2)
+const store = openLmdb(path)
+for (let n = 0; ; n += 1) {
+  const key = `${name}/${n}`
+  await store.put(key, key.repeat(50))
+  process.send?.(n)
+}

@@ -1,0 +1,124 @@
+import fc from 'fast-check'
+import { test } from 'tap'
+import { Failure } from '../../src/errors.ts'
+import { parseRequestHead } from '../../src/wire/parse-request.ts'
+import { HeadReader, MAX_HEAD_BYTES, NEED_MORE } from '../../src/wire/read-head.ts'
+import { byteByByte, everySplit, type Feed } from '../support/every-split.ts'
+
+/** The head's text, `'more'`, or the code of the refusal. */
+const feed: Feed<string> = (pieces) => {
+  const reader = new HeadReader()
+  let taken = 0
+  try {
+    for (const piece of pieces) {
+      const end = reader.read(piece, 0, piece.length)
+      if (end !== NEED_MORE) return { outcome: reader.text, taken: taken + end }
+      taken += piece.length
+    }
+  } catch (error) {
+    if (error instanceof Failure) return { outcome: error.code, taken: undefined }
+    throw error
+  }
+  return { outcome: 'more', taken: undefined }
+}
+
+const HEADS = [
+  'GET /_ping HTTP/1.1\r\n\r\n',
+  'GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n',
+  'POST /v1.44/containers/create?name=a HTTP/1.1\r\nHost: d\r\nX: \r\nContent-Length: 2\r\n\r\n',
+  `GET /_ping HTTP/1.1\r\nHost: d\r\nX: ${'a'.repeat(9000)}\r\nY: ${'b'.repeat(5000)}\r\n\r\n`,
+]
+
+test('a head is cut at its empty line, wherever its bytes were split', async (t) => {
+  for (const head of HEADS)
+    t.equal(everySplit(t, head.slice(0, 40), head, feed), head.slice(0, -4))
+})
+
+test('a head without its empty line is waited for', async (t) => {
+  for (const head of HEADS) t.equal(everySplit(t, 'cut', head.slice(0, -1), feed), 'more')
+})
+
+test('a line end that is not CRLF never makes a head', async (t) => {
+  const broken = [
+    'GET / HTTP/1.1\nHost: d\r\n\n',
+    'GET / HTTP/1.1\r\nHost: d\n\nrest',
+    'GET / HTTP/1.1\r\n\nrest',
+    'GET / HTTP/1.1\r\r\nHost: d\r\n\r',
+    'GET / HTTP/1.1\rHost: d\r\n\r',
+    'GET / HTTP/1.1\r\nHost: d\r\n\rX',
+    '\r\n',
+    '\nGET / HTTP/1.1',
+    '\r',
+  ]
+  for (const bytes of broken)
+    t.equal(everySplit(t, JSON.stringify(bytes), bytes, feed), 'MALFORMED_REQUEST')
+})
+
+test('a head longer than the limit is refused before it ends', async (t) => {
+  const line = 'GET / HTTP/1.1\r\nX: '
+  const longest = `${line}${'a'.repeat(MAX_HEAD_BYTES - line.length - 4)}\r\n\r\n`
+  t.equal(feed([Buffer.from(longest)]).taken, MAX_HEAD_BYTES)
+  t.equal(feed(byteByByte(Buffer.from(longest))).taken, MAX_HEAD_BYTES)
+  const endless = Buffer.from(line + 'a'.repeat(MAX_HEAD_BYTES))
+  t.equal(feed([endless]).outcome, 'HEAD_TOO_LARGE')
+  t.equal(feed(byteByByte(endless)).outcome, 'HEAD_TOO_LARGE')
+  t.equal(feed([Buffer.from(`${longest.slice(0, -4)}a\r\n\r\n`)]).outcome, 'HEAD_TOO_LARGE')
+})
+
+test('a reader reads one head after the other', async (t) => {
+  const reader = new HeadReader()
+  const bytes = Buffer.from(HEADS.join(''), 'latin1')
+  const heads: string[] = []
+  for (let at = 0; at < bytes.length; at = reader.read(bytes, at, bytes.length)) {
+    if (at > 0) heads.push(`${reader.text}\r\n\r\n`)
+    t.notOk(reader.isMidway)
+  }
+  t.same([...heads, `${reader.text}\r\n\r\n`], HEADS)
+})
+
+/** Text that is rich in line ends, so that every pair of them occurs. */
+const lineEnds = fc
+  .array(fc.constantFrom('\r', '\n', '\r\n', 'a', ': ', '\r\n\r\n', 'GET / HTTP/1.1\r\n'))
+  .map((parts) => parts.join(''))
+
+/** The same with what the parser says of a head that has been cut out: that is what a client sees. */
+const verdict: Feed<string> = (pieces) => {
+  const { outcome, taken } = feed(pieces)
+  if (taken === undefined) return { outcome, taken }
+  try {
+    parseRequestHead(outcome)
+    return { outcome, taken }
+  } catch (error) {
+    if (error instanceof Failure) return { outcome: error.code, taken: undefined }
+    throw error
+  }
+}
+
+test('no segmentation changes what becomes of any bytes', async (t) => {
+  fc.assert(
+    fc.property(lineEnds, fc.array(fc.nat(64), { maxLength: 8 }), (text, cuts) => {
+      const bytes = Buffer.from(text, 'latin1')
+      const pieces: Buffer[] = []
+      let rest = bytes
+      for (const cut of cuts) {
+        pieces.push(rest.subarray(0, cut))
+        rest = rest.subarray(cut)
+      }
+      t.same(verdict([...pieces, rest]), verdict([bytes]))
+    }),
+    { numRuns: 2000 },
+  )
+})
+
+test('the work is proportional to the bytes, even when they come one by one', async (t) => {
+  const time = (length: number): number => {
+    const pieces = byteByByte(Buffer.from(`GET / HTTP/1.1\r\nX: ${'a'.repeat(length)}`))
+    const started = performance.now()
+    for (let round = 0; round < 5; round++) feed(pieces)
+    return performance.now() - started
+  }
+  time(6000)
+  const [short, long] = [time(6000), time(60_000)]
+  // Ten times the bytes: quadratic work would take a hundred times as long
+  t.ok(long < 40 * short, `${long.toFixed(1)} ms for 60 kB, ${short.toFixed(1)} ms for 6 kB`)
+})
