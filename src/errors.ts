@@ -49,6 +49,14 @@ export const FAILURES = {
   QUERY_NOT_ACCEPTED: { status: 400, grpc: 13, fault: 'client', says: 'query not accepted' },
   HEADER_NOT_ACCEPTED: { status: 400, grpc: 13, fault: 'client', says: 'header not accepted' },
   UPGRADE_NOT_ACCEPTED: { status: 400, grpc: 13, fault: 'client', says: 'upgrade not accepted' },
+  HIJACK_OVER_HTTP2: {
+    status: 400,
+    grpc: 12,
+    fault: 'client',
+    says: 'hijack connection missing: this request needs HTTP/1.1',
+  },
+  NO_UPGRADE: { status: 500, grpc: 13, fault: 'client', says: 'no upgrade proto in request' },
+  HTTP2_ABUSE: { status: 400, grpc: 8, fault: 'client', says: 'HTTP/2 connection ended' },
   HTTP2_NOT_SERVED: {
     status: 505,
     grpc: 12,
@@ -93,6 +101,7 @@ export const FAILURES = {
     fault: 'upstream',
     says: 'the engine closed the connection before it answered',
   },
+  ENGINE_REFUSED: { status: 502, grpc: 14, fault: 'upstream', says: 'the engine refused what this needs first' },
   MALFORMED_RESPONSE: {
     status: 502,
     grpc: 13,
@@ -100,6 +109,7 @@ export const FAILURES = {
     says: 'the engine sent a malformed answer',
   },
   // berth itself
+  POLICY_UNKNOWN: { status: 503, grpc: 14, fault: 'berth', says: 'the policy of this tenant is not known' },
   ENDPOINT_UNKNOWN: { status: 503, grpc: 14, fault: 'berth', says: 'the endpoint of this tenant is not known' },
   STORE_UNAVAILABLE: { status: 503, grpc: 14, fault: 'berth', says: 'the store cannot be reached' },
   STORE_URL: { status: 500, grpc: 13, fault: 'berth', says: 'the store URL cannot be used' },

@@ -1,4 +1,5 @@
 /** One request and its response, whatever protocol carried them: what every stage is handed. */
+import type { ServerHttp2Stream } from 'node:http2'
 import type { Failure } from './errors.ts'
 import type { Conduit } from './transport/conduit.ts'
 import type { RequestHead, ResponseHead } from './wire/head.ts'
@@ -26,6 +27,15 @@ export interface PeerCertificate {
   readonly isTrusted: boolean
 }
 
+/** A gRPC call: an HTTP/2 stream whose trailers, resets and windows mean something, so that it is handed on as one. */
+export interface Call {
+  readonly stream: ServerHttp2Stream
+  /** The full method: `/moby.buildkit.v1.Control/Solve`. */
+  readonly method: string
+  /** Names and values in turn, in order, pseudo-header fields included; names are lower-case, values visible ASCII. */
+  readonly fields: readonly string[]
+}
+
 /**
  * The calls come in this order: `invite`? then `respond` or `hijack` or `refuse`, then `end`; or `abort` at any time.
  * The request body is read from `client` by whoever sets its receiver; `bodyRead` says that it was read to its end.
@@ -39,6 +49,10 @@ export interface Exchange {
   readonly client: Conduit
   /** True where the response body must come without chunk lines (HTTP/1.0, HTTP/2). */
   readonly takesPlainBody: boolean
+  /** True where the connection can stop being HTTP: nowhere in HTTP/2. */
+  readonly canHijack: boolean
+  /** What is to be relayed instead of a request and its response, where a client speaks gRPC. */
+  readonly call: Call | undefined
   /** The status answered, or 0. */
   readonly status: number
   readonly isGone: boolean
@@ -52,6 +66,8 @@ export interface Exchange {
   respond(head: ResponseHead, first: Buffer, from: Conduit): void
   /** Writes the head of a connection that stops being HTTP: from here on `client` is a stream of raw bytes. */
   hijack(head: ResponseHead, first: Buffer): void
+  /** Accepts an upgrade to HTTP/2 here: from now on each gRPC call on the connection is an exchange of its own. */
+  speakH2(): void
   /** Answers with a failure, where and how this client shows it to its user. */
   refuse(failure: Failure): void
   /** The response has been written to its end. */

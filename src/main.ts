@@ -1,10 +1,9 @@
 #!/usr/bin/env node
 /** The process edge: arguments, environment, signals and exit codes; nothing else touches `process`. */
 import { readFileSync } from 'node:fs'
-import { CommanderError } from 'commander'
-import { CommandError, type Io } from './cli/io.ts'
+import { endingOf } from './cli/ending.ts'
+import type { Io } from './cli/io.ts'
 import { createProgram } from './cli/program.ts'
-import { ConfigError } from './config/config.ts'
 
 const stopped = new Promise<string>((resolve) => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve(signal))
@@ -21,22 +20,17 @@ const io: Io = {
 const version = (): string =>
   JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version as string
 
-/** Errors that are answers to a user need no stack; all others are bugs and keep theirs. */
-const exitCodeOf = (error: unknown): number => {
-  if (error instanceof CommanderError) return error.exitCode
-  const isExpected =
-    error instanceof ConfigError || error instanceof CommandError || isSystemError(error)
-  io.err(
-    isExpected ? `berth: ${(error as Error).message}` : `berth: ${(error as Error).stack ?? error}`,
-  )
-  return isExpected ? 2 : 70
-}
-
-const isSystemError = (error: unknown): boolean => error instanceof Error && 'syscall' in error
+// `berth tenant list | head`: whoever reads has enough
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
+})
 
 try {
   await createProgram(io, version()).parseAsync(process.argv)
   process.exit(0)
 } catch (error) {
-  process.exit(exitCodeOf(error))
+  const { exitCode, says } = endingOf(error)
+  if (says !== undefined) io.err(`berth: ${says}`)
+  process.exit(exitCode)
 }

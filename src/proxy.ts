@@ -4,7 +4,13 @@ import type { Endpoint } from './endpoint/endpoint.ts'
 import { Failure } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 import { exchanges } from './observe/events.ts'
-import type { BodyPlan, Errand } from './relay/errand.ts'
+import type { Rules } from './policy/body.ts'
+import { decide, type Permit } from './policy/decide.ts'
+import type { Findings } from './policy/hearing.ts'
+import type { Policy } from './policy/policy.ts'
+import { type Build, type Builds, chargedAs, GRPC } from './proxy-grpc.ts'
+import type { Amend, BodyJudge, Errand } from './relay/errand.ts'
+import { prepare } from './relay/prepare.ts'
 import { relay } from './relay/relay.ts'
 import { rescue } from './relay/rescue.ts'
 import { acceptsContentType } from './route/content-type.ts'
@@ -12,7 +18,7 @@ import { type Matched, match } from './route/match.ts'
 import type { Route } from './route/route.ts'
 import { targetOf } from './route/target.ts'
 import type { Release } from './tenant/gate.ts'
-import type { Pools } from './upstream/pool.ts'
+import type { Pool, Pools } from './upstream/pool.ts'
 import type { RequestFieldClass } from './wire/fields.ts'
 import { fieldValue } from './wire/head.ts'
 
@@ -22,23 +28,23 @@ export interface Asking {
   /** The name or address of his engine. */
   readonly endpoint: string
   readonly plan: string
+  readonly policy: string
 }
 
 /** What stands behind the words of `serve`. */
 export interface Stages {
-  identify(exchange: Exchange): Asking | Promise<Asking>
+  identify(asked: Pick<Exchange, 'connection' | 'head'>): Asking | Promise<Asking>
+  /** The rules that hold for this request. */
+  policy(tenant: Asking, matched: Matched): Policy
   /** Waits for the tenant's turn, where quotas make him wait; what it returns is called when the request is over. */
   admit(tenant: Asking, routeId: string): Release | Promise<Release>
   ready(tenant: Asking): Endpoint | Promise<Endpoint>
   readonly pools: Pools
 }
 
-/** JSON bodies are read whole; no docker client sends a tenth of this. */
-const JSON_CAP = 4 << 20
-
 /** The whole way of a request. What is returned never rejects: a failure has become an answer by then. */
 export const createServe =
-  (stages: Stages) =>
+  (stages: Stages, builds: Builds) =>
   async (exchange: Exchange): Promise<void> => {
     const started = performance.now()
     const { head } = exchange
@@ -48,11 +54,18 @@ export const createServe =
     let release: Release | undefined
     try {
       tenant = await stages.identify(exchange) // who is asking
-      matched = match(head.method, head.target) // what for
-      release = await stages.admit(tenant, matched.route.id) // is it his turn
+      matched = exchange.call ? GRPC : match(head.method, head.target) // what for
+      const policy = stages.policy(tenant, matched)
+      const permit = decide(policy, matched.route, matched.query) // may they
+      release = await stages.admit(tenant, chargedAs(exchange, matched)) // is it their turn
       const endpoint = await stages.ready(tenant) // where it lives
       const pool = stages.pools.of(endpoint.key, endpoint.address)
-      await relay(exchange, pool, errandOf(exchange, matched, pool.learned.apiVersion)) // let it through
+      const build: Build = { tenant, policy, endpoint, pool }
+      builds.claim(exchange, matched, build)
+      const asked = matched
+      const through = () => relay(exchange, pool, errandOf(exchange, asked, permit, pool))
+      if (matched.route === GRPC.route) await builds.serve(exchange, build, through)
+      else await through() // let it through
     } catch (error) {
       failure = rescue(exchange, error)
     }
@@ -70,33 +83,82 @@ export const createServe =
     })
   }
 
-const errandOf = (exchange: Exchange, matched: Matched, learned: string | undefined): Errand => {
+const errandOf = (exchange: Exchange, matched: Matched, permit: Permit, pool: Pool): Errand => {
   const { route } = matched
+  const { apiVersion } = pool.learned
   const hasBody = exchange.head.framing.kind !== 'none'
   const contentType = acceptsContentType(route, fieldValue(exchange.head, 'content-type'), hasBody)
   // A path without a version means the engine's newest: said explicitly as soon as it is known
-  const version = matched.version === '' && learned !== undefined ? `v${learned}` : matched.version
-  return {
+  const version =
+    matched.version === '' && apiVersion !== undefined ? `v${apiVersion}` : matched.version
+  const common = {
     method: route.method,
-    target: targetOf(matched, version),
+    target: targetOf({ ...matched, query: permit.query }, version),
     contentType: hasBody ? contentType : undefined,
     fieldClasses: fieldClassesOf(route),
     hijack: route.hijack,
-    plan: planOf(matched, contentType !== undefined, hasBody),
+  }
+  const { plan } = permit
+  if (plan.kind === 'none' || plan.kind === 'stream') return { ...common, plan, amend: undefined }
+  if (contentType !== undefined && !hasBody)
+    throw new Failure('MALFORMED_BODY', 'it is empty, and JSON is not')
+  const judged = new Judged(pool, version === '' ? `v${apiVersion ?? OLDEST_PREPARED}` : version)
+  return {
+    ...common,
+    plan: {
+      kind: 'judge',
+      cap: plan.cap,
+      mayStream: plan.kind === 'rewrite',
+      begin: (onOutput) => judged.begin(plan.rules, onOutput),
+    },
+    amend: judged.amend,
   }
 }
 
-const planOf = ({ route, query }: Matched, saysJson: boolean, hasBody: boolean): BodyPlan => {
-  if (route.body === 'none') return NONE
-  if (route.body === 'tar') return STREAM
-  if (route.body === 'import') return query.get('fromSrc')?.[0] === '-' ? STREAM : NONE
-  if (saysJson && !hasBody) throw new Failure('MALFORMED_BODY', 'it is empty, and JSON is not')
-  return JUDGE
+/** What preparations are asked for in, where neither the client nor the engine has said a version: all engines know it. */
+const OLDEST_PREPARED = '1.41'
+
+/** One body on its way through policy, and what its judgement brings about. */
+class Judged {
+  readonly #pool: Pool
+  readonly #version: string
+  #findings: Findings | undefined
+
+  constructor(pool: Pool, version: string) {
+    this.#pool = pool
+    this.#version = version
+  }
+
+  begin(rules: Rules, onOutput: (bytes: Uint8Array) => void): BodyJudge {
+    const transform = rules.begin({ onOutput })
+    return {
+      write: (bytes) => transform.write(bytes),
+      settle: async () => {
+        const findings = transform.settle()
+        this.#findings = findings
+        const image = findings.references.find(({ kind }) => kind === 'image')?.name
+        if (findings.preparations.length > 0)
+          await prepare(this.#pool, this.#version, image, findings.preparations)
+      },
+      finish: () => void transform.finish(),
+    }
+  }
+
+  /** Warnings go where docker shows them: into the engine's own answer to a create. */
+  readonly amend: Amend = (status) => {
+    const warnings = this.#findings?.warnings ?? []
+    return status === 201 && warnings.length > 0
+      ? (body) => withWarnings(body, warnings)
+      : undefined
+  }
 }
 
-const NONE: BodyPlan = { kind: 'none' }
-const STREAM: BodyPlan = { kind: 'stream' }
-const JUDGE: BodyPlan = { kind: 'judge', cap: JSON_CAP, judge: (body) => body }
+const withWarnings = (body: Buffer, warnings: readonly string[]): Buffer => {
+  const answer = JSON.parse(body.toString()) as { Warnings?: string[] | null }
+  return Buffer.from(
+    JSON.stringify({ ...answer, Warnings: [...(answer.Warnings ?? []), ...warnings] }),
+  )
+}
 
 const classes = (...names: RequestFieldClass[]): ReadonlySet<RequestFieldClass> => new Set(names)
 const BARE = classes()

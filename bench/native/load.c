@@ -35,6 +35,9 @@
 
 typedef uint64_t u64;
 
+/* Nanoseconds after which a run that does not end has failed. */
+#define PATIENCE 60000000000ull
+
 /* === options === */
 
 static struct {
@@ -257,7 +260,7 @@ static void fail(struct conn *c, const char *why) {
 static int is_over(u64 t) {
   if (measuring != 1) return 0;
   if (o.count) return done >= o.count;
-  if (o.bytes) return moved - moved_at_begin >= o.bytes;
+  if (o.bytes) return moved >= o.warm_bytes + o.bytes;
   return t - begun >= (u64)(o.seconds * 1e9);
 }
 
@@ -452,12 +455,12 @@ static void run(void) {
       ask(resting[rest_head++], now());
     }
   for (;;) {
+    if (!measuring && !o.warm_bytes && now() - started >= warm) begin();
     u64 t = now();
-    if (!measuring && !o.warm_bytes && t - started >= warm) begin();
     if (is_over(t)) break;
     u64 soon = *o.mode == 'a' ? dispatch() : 0;
     wait_events(soon && soon < 1000000 ? soon : 1000000);
-    if (t - started > 120000000000ull) (errno = ETIMEDOUT), die("no end");
+    if (t - started > PATIENCE) (errno = ETIMEDOUT), die("no end");
   }
   end();
   record_backlog();
@@ -480,7 +483,7 @@ static void hold(void) {
       limit = o.connections;
       ask(&conns[opened++], now());
     }
-    if (now() - since > 60000000000ull) (errno = ETIMEDOUT), die("streams not open");
+    if (now() - since > PATIENCE) (errno = ETIMEDOUT), die("streams not open");
   }
   settle(1);
   end();

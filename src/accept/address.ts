@@ -26,9 +26,11 @@ export const parseListenAddress = (url: string): ListenAddress => {
   return { kind: kind === 'tls' ? 'tls' : 'tcp', url, host: host.replace(BRACKETS, ''), port }
 }
 
+const LOOPBACK_V4 = /^127(?:\.[0-9]{1,3}){3}$/
+
 /** True for addresses that only this machine can reach. */
 export const isLocalOnly = (address: ListenAddress): boolean =>
   address.kind === 'unix' ||
   address.host === 'localhost' ||
   address.host === '::1' ||
-  address.host.startsWith('127.')
+  LOOPBACK_V4.test(address.host)

@@ -3,6 +3,8 @@ import { Failure } from '../errors.ts'
 import type { Connection } from '../exchange.ts'
 import { fieldValue, type RequestHead } from '../wire/head.ts'
 
+/** What docker clients of a unix socket send: its path. No web page has such a host. */
+const SOCKET_PATH = /^%2F/i
 const LOOPBACK = /^(?:localhost|(?:[a-z0-9_-]+\.)*localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])\.?$/i
 const PORT = /:[0-9]*$/
 
@@ -11,7 +13,7 @@ const hostName = (host: string): string => host.replace(PORT, '')
 
 /** True for names that cannot be made to mean another machine's address: DNS rebinding needs a name of the attacker's. */
 export const isLoopbackHost = (host: string): boolean =>
-  host === '' || LOOPBACK.test(hostName(host))
+  host === '' || SOCKET_PATH.test(host) || LOOPBACK.test(hostName(host))
 
 /**
  * No docker client sends Origin or Sec-Fetch-*; every page does where it matters (Fetch, POST across sites). An

@@ -1,10 +1,9 @@
 /** An HTTP/1 exchange: heads as text, bodies as the bytes of one connection. */
-import { FAILURES, type Failure } from '../errors.ts'
+import type { Failure } from '../errors.ts'
 import type { Connection, Exchange } from '../exchange.ts'
 import type { Conduit } from '../transport/conduit.ts'
 import { type Framing, type RequestHead, type ResponseHead, UNTIL_CLOSE } from '../wire/head.ts'
 import { CONTINUE, statusLine, writeResponseHead } from '../wire/write-head.ts'
-import { refuseOverGrpc } from './grpc-refusal.ts'
 
 /** Bodies up to here are written as one string with their head; longer ones as a second piece of one system call. */
 const INLINE_BYTES = 8192
@@ -20,9 +19,15 @@ export interface Carrier {
   takeBack(): void
   /** The connection stops being HTTP. */
   hijacked(): void
+  /** The connection speaks HTTP/2 from here on, gRPC only; with an objection, each call is answered with that. */
+  becomeH2(objection: Failure | undefined): void
   /** @param reusable whether another request may follow on this connection */
   finished(reusable: boolean): void
 }
+
+/** As engines write it. */
+const SWITCHING_TO_H2C =
+  'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n'
 
 const GRPC_PATH = /^(?:\/v[0-9.]+)?\/grpc$/
 
@@ -30,6 +35,8 @@ export class H1Exchange implements Exchange {
   readonly id: string
   readonly head: RequestHead
   readonly #carrier: Carrier
+  readonly canHijack = true
+  readonly call = undefined
   status = 0
   isGone = false
   onGone: (() => void) | undefined
@@ -94,6 +101,13 @@ export class H1Exchange implements Exchange {
     this.#isOver = true
   }
 
+  speakH2(): void {
+    this.status = 101
+    this.#isOver = true
+    this.client.say(SWITCHING_TO_H2C)
+    this.#carrier.becomeH2(undefined)
+  }
+
   refuse(failure: Failure): void {
     if (this.#isOver || this.isGone) return
     this.#isOver = true
@@ -101,12 +115,13 @@ export class H1Exchange implements Exchange {
     // An HTTP error here would make buildx fall back, silently, to a privileged container of its own
     if (head.upgrade === 'h2c' && GRPC_PATH.test(head.target)) {
       this.status = 101
-      refuseOverGrpc(client, FAILURES[failure.code].grpc, this.#message(failure))
+      client.say(SWITCHING_TO_H2C)
+      this.#carrier.becomeH2(failure)
       return
     }
     this.status = failure.status
     this.#closes =
-      !this.#isBodyRead || !head.keepAlive || CLOSES.has(failure.code) || this.#carrier.isDraining
+      !this.#isBodyRead || !head.keepAlive || CLOSES.has(failure.status) || this.#carrier.isDraining
     client.say(
       refusal(
         failure.status,
@@ -145,16 +160,8 @@ export class H1Exchange implements Exchange {
   }
 }
 
-/** Failures after which nothing on the connection can be believed (RFC 9112 2.2, 6.3). */
-const CLOSES: ReadonlySet<string> = new Set([
-  'MALFORMED_REQUEST',
-  'MALFORMED_BODY',
-  'UNKNOWN_TRANSFER_CODING',
-  'HEAD_TOO_LARGE',
-  'HEAD_TIMEOUT',
-  'BODY_NOT_ALLOWED',
-  'NOT_HTTP',
-])
+/** Refusals that end the connection: what a client spelt so oddly may have been meant for other ears (RFC 9112 2.2, 6.3, 11.2). */
+const CLOSES: ReadonlySet<number> = new Set([400, 404, 408, 415, 417, 431, 501, 505])
 
 /** A whole response of berth's own in the engine's form, `{"message": ...}`, which docker prints. */
 export const refusal = (

@@ -19,8 +19,10 @@ export interface Harbour {
   readonly now: number
   newId(): string
   serve(exchange: Exchange): void
-  /** The first bytes were an HTTP/2 preface. */
-  speaksH2(conduit: Conduit, facts: Connection, first: Buffer): void
+  /** The first bytes, which are still to be delivered, are an HTTP/2 preface. */
+  speaksH2(conduit: Conduit, facts: Connection): void
+  /** An upgrade on /grpc has been accepted; with an objection, every call is answered with it. */
+  carriesGrpc(conduit: Conduit, facts: Connection, objection: Failure | undefined): void
   refused(failure: Failure, facts: Connection, id: string): void
 }
 
@@ -113,7 +115,9 @@ export class H1Connection implements Receiver, Carrier {
       this.#refuse(new Failure('NOT_HTTP', 'a docker client with TLS needs a tls:// listener'))
     else {
       this.#state = 'closed'
-      this.#harbour.speaksH2(this.conduit, this.facts, all)
+      this.conduit.hold()
+      this.conduit.unread(all)
+      this.#harbour.speaksH2(this.conduit, this.facts)
     }
   }
 
@@ -160,6 +164,13 @@ export class H1Connection implements Receiver, Carrier {
   takeBack(): void {
     this.conduit.receiver = this
     if (this.conduit.hasEnded) this.ended()
+  }
+
+  becomeH2(objection: Failure | undefined): void {
+    this.hijacked()
+    this.#exchange = undefined
+    this.#state = 'closed'
+    this.#harbour.carriesGrpc(this.conduit, this.facts, objection)
   }
 
   hijacked(): void {

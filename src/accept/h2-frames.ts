@@ -38,35 +38,45 @@ const readHead = (bytes: Buffer, at: number): FrameHead => ({
   errorCode: 0,
 })
 
-/** Calls `onFrame` for each frame head in a stream of bytes, however they are cut; payloads are skipped over. */
+/** Reads the frame heads in a stream of bytes, however they are cut; payloads are skipped over. */
 export class FrameScanner {
-  readonly #onFrame: (head: FrameHead) => void
+  readonly #onFrame: (head: FrameHead) => boolean
   /** A head of which only the beginning has come. */
   readonly #partial = Buffer.alloc(FRAME_HEAD_BYTES + ERROR_CODE_BYTES)
   #collected = 0
   /** Payload bytes still to be skipped. */
   #skip = 0
 
-  constructor(onFrame: (head: FrameHead) => void) {
+  /** @param onFrame hears of each frame; false ends the scan */
+  constructor(onFrame: (head: FrameHead) => boolean) {
     this.#onFrame = onFrame
   }
 
-  take(bytes: Buffer): void {
+  /** @returns how many of the bytes come before the frame that ended the scan: all of them, as a rule */
+  take(bytes: Buffer): number {
     let at = 0
     while (at < bytes.length) {
       if (this.#skip > 0) {
         const skipped = Math.min(this.#skip, bytes.length - at)
         this.#skip -= skipped
         at += skipped
-      } else at = this.#collect(bytes, at)
+        continue
+      }
+      const before = at
+      at = this.#collect(bytes, at)
+      if (this.#collected === this.#wanted() && !this.#finish()) return before
     }
+    return bytes.length
   }
 
   #collect(bytes: Buffer, from: number): number {
-    const wanted = this.#wanted()
-    const taken = bytes.copy(this.#partial, this.#collected, from, from + wanted - this.#collected)
+    const taken = bytes.copy(
+      this.#partial,
+      this.#collected,
+      from,
+      from + this.#wanted() - this.#collected,
+    )
     this.#collected += taken
-    if (this.#collected === this.#wanted()) this.#finish()
     return from + taken
   }
 
@@ -79,12 +89,14 @@ export class FrameScanner {
     return isReset ? FRAME_HEAD_BYTES + ERROR_CODE_BYTES : FRAME_HEAD_BYTES
   }
 
-  #finish(): void {
+  #finish(): boolean {
     const head = readHead(this.#partial, 0)
     const hasCode = this.#collected > FRAME_HEAD_BYTES
     this.#skip = hasCode ? 0 : head.length
     this.#collected = 0
-    this.#onFrame(hasCode ? { ...head, errorCode: this.#partial.readUInt32BE(FRAME_HEAD_BYTES) } : head)
+    return this.#onFrame(
+      hasCode ? { ...head, errorCode: this.#partial.readUInt32BE(FRAME_HEAD_BYTES) } : head,
+    )
   }
 }
 

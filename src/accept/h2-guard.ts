@@ -55,8 +55,6 @@ export interface Abuse {
   readonly reason: string
 }
 
-const calm = (reason: string): Abuse => ({ code: H2_ERROR.ENHANCE_YOUR_CALM, reason })
-
 class Bucket {
   readonly #rate: Rate
   #tokens: number
@@ -80,7 +78,7 @@ class Bucket {
 }
 
 export class H2Guard {
-  /** The first limit that was broken; nothing behind it is to be read. */
+  /** The first limit that was broken. */
   abuse: Abuse | undefined
   /** Since when a header block has been incomplete, in milliseconds; 0 while none is. */
   blockSince = 0
@@ -93,10 +91,14 @@ export class H2Guard {
   #continuations = 0
   #now = 0
 
-  /** Bytes from the client, behind the preface; `now` in milliseconds. */
-  received(bytes: Buffer, now: number): void {
+  /**
+   * Bytes from the client, behind the preface; `now` in milliseconds.
+   * @returns how many of them come before the frame that broke a limit: all, as a rule
+   */
+  received(bytes: Buffer, now: number): number {
+    if (this.abuse !== undefined) return 0
     this.#now = now
-    this.#incoming.take(bytes)
+    return this.#incoming.take(bytes)
   }
 
   /** Bytes to the client. */
@@ -105,48 +107,55 @@ export class H2Guard {
     this.#outgoing.take(bytes)
   }
 
-  #received(head: FrameHead): void {
-    if (this.abuse !== undefined) return
+  #received(head: FrameHead): boolean {
     switch (head.type) {
       case FRAME.HEADERS:
         this.#blockBytes = 0
         this.#continuations = 0
-        return this.#block(head)
+        this.#block(head)
+        break
       case FRAME.CONTINUATION:
-        if (++this.#continuations > H2_LIMITS.continuations)
-          this.abuse = calm('CONTINUATION flood')
-        return this.#block(head)
+        if (++this.#continuations > H2_LIMITS.continuations) this.#stop('CONTINUATION flood')
+        this.#block(head)
+        break
       case FRAME.RST_STREAM:
-        return this.#reset('rapid reset')
+        this.#reset('rapid reset')
+        break
       case FRAME.DATA:
         if (isIdleData(head)) this.#glitch('empty or padded DATA flood')
-        return
+        break
       default:
         this.#glitch(`${NAMES[head.type] ?? 'unknown frame'} flood`)
     }
+    return this.abuse === undefined
   }
 
-  #block(head: FrameHead): void {
-    this.#blockBytes += head.length
-    if (this.#blockBytes > H2_LIMITS.headerBlockBytes) this.abuse ??= calm('header block too large')
-    const isWhole = (head.flags & FLAG.END_HEADERS) !== 0
+  #block({ length, flags }: FrameHead): void {
+    this.#blockBytes += length
+    if (this.#blockBytes > H2_LIMITS.headerBlockBytes) this.#stop('header block too large')
+    const isWhole = (flags & FLAG.END_HEADERS) !== 0
     this.blockSince = isWhole ? 0 : this.blockSince || this.#now
   }
 
-  #sent(head: FrameHead): void {
-    if (head.type === FRAME.DATA || head.type === FRAME.HEADERS)
+  #sent({ type, errorCode }: FrameHead): boolean {
+    if (type === FRAME.DATA || type === FRAME.HEADERS)
       this.#credit = Math.min(MAX_CREDIT, this.#credit + CREDIT_A_FRAME)
-    else if (head.type === FRAME.RST_STREAM && head.errorCode !== H2_ERROR.NO_ERROR)
-      this.#reset('streams that have to be reset, one after the other')
+    else if (type === FRAME.RST_STREAM && errorCode !== H2_ERROR.NO_ERROR)
+      this.#reset('one stream after the other that has to be reset')
+    return true
   }
 
   #reset(reason: string): void {
-    if (!this.#resets.take(this.#now)) this.abuse ??= calm(reason)
+    if (!this.#resets.take(this.#now)) this.#stop(reason)
   }
 
   #glitch(reason: string): void {
     if (this.#credit > 0) this.#credit--
-    else if (!this.#glitches.take(this.#now)) this.abuse ??= calm(reason)
+    else if (!this.#glitches.take(this.#now)) this.#stop(reason)
+  }
+
+  #stop(reason: string): void {
+    this.abuse ??= { code: H2_ERROR.ENHANCE_YOUR_CALM, reason }
   }
 }
 

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { unlinkSync } from 'node:fs'
 import { createServer, connect as probe, type Server, type Socket } from 'node:net'
-import { Failure } from '../errors.ts'
+import { asFailure, Failure } from '../errors.ts'
 import type { Connection, Exchange } from '../exchange.ts'
 import { adopt, adoptPlain, release } from '../transport/adopt.ts'
 import { type Conduit, KEEP_ALIVE_DELAY_MS } from '../transport/conduit.ts'
@@ -10,6 +10,8 @@ import type { ListenAddress } from './address.ts'
 import { awaitFirst, NOT_YET } from './first-bytes.ts'
 import { H1Connection, type Harbour, type Limits } from './h1.ts'
 import { refusal } from './h1-exchange.ts'
+import { H2Connection, type H2Options } from './h2.ts'
+import { greet } from './h2-greeting.ts'
 import { readProxyHeader } from './proxy-protocol.ts'
 import { TLS_HANDSHAKE, type TlsTerminator } from './tls.ts'
 
@@ -22,6 +24,8 @@ export interface ListenerOptions {
   /** What `tls://` listeners show. */
   readonly tls: TlsTerminator | undefined
   readonly serve: (exchange: Exchange) => void
+  /** Splices a connection of gRPC calls, and says whether it has; its Failure is what the calls are answered with. */
+  readonly tunnel: (client: Conduit, facts: Connection, id: string) => Promise<boolean>
   readonly refused: (failure: Failure, facts: Connection, id: string) => void
   /** The API version of the answers that berth makes itself. */
   readonly apiVersion: () => string
@@ -32,6 +36,11 @@ const BACKLOG = 511
 const SECOND_MS = 1000
 const NOT_TLS = new Failure('NOT_TLS', 'use --tls with the ca.pem of this berth, or a docker context that has it')
 
+const ANYTHING: H2Options = { onlyCalls: false, objection: undefined }
+
+const hasNegotiatedH2 = ({ socket }: Conduit): boolean =>
+  'alpnProtocol' in socket && socket.alpnProtocol === 'h2'
+
 export class Listeners implements Harbour {
   readonly limits: Limits
   readonly allowedHosts: ReadonlySet<string>
@@ -39,7 +48,7 @@ export class Listeners implements Harbour {
   isDraining = false
   readonly #options: ListenerOptions
   readonly #servers: Server[] = []
-  readonly #connections = new Set<H1Connection>()
+  readonly #connections = new Set<H1Connection | H2Connection>()
   readonly #sweep: NodeJS.Timeout
   readonly #idPrefix = randomBytes(4).toString('hex')
   #ids = 0
@@ -75,19 +84,31 @@ export class Listeners implements Harbour {
   }
 
   speaksH2(conduit: Conduit, facts: Connection): void {
-    const failure = new Failure('HTTP2_NOT_SERVED', 'use HTTP/1.1, as docker and docker compose do')
-    const id = this.newId()
-    this.refused(failure, facts, id)
-    conduit.say(
-      refusal(
-        failure.status,
-        'GET',
-        `berth: ${failure.message} (request ${id})`,
-        this.apiVersion,
-        true,
-      ),
-    )
-    conduit.finish()
+    // a client that asked for h2 in its TLS handshake has requests of every kind; one that did not may have one kind only
+    if (hasNegotiatedH2(conduit)) return this.#beginH2(conduit, facts, ANYTHING)
+    greet(conduit, this.limits.idleSeconds, (asked) => {
+      if (asked === 'other') this.#beginH2(conduit, facts, ANYTHING)
+      else
+        this.#options.tunnel(conduit, facts, this.newId()).then(
+          (isTunnelled) => {
+            if (!isTunnelled) this.#beginH2(conduit, facts, ANYTHING)
+          },
+          (error) =>
+            this.#beginH2(conduit, facts, { onlyCalls: false, objection: asFailure(error) }),
+        )
+    })
+  }
+
+  carriesGrpc(conduit: Conduit, facts: Connection, objection: Failure | undefined): void {
+    this.#beginH2(conduit, facts, { onlyCalls: true, objection })
+  }
+
+  #beginH2(conduit: Conduit, facts: Connection, options: H2Options): void {
+    if (conduit.isGone) return
+    const connection = new H2Connection(conduit, facts, this, options)
+    this.#connections.add(connection)
+    facts.whenGone.push(() => this.#connections.delete(connection))
+    if (this.isDraining) connection.drain()
   }
 
   /**

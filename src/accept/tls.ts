@@ -27,7 +27,7 @@ export class TlsTerminator {
       {
         SNICallback: (name, done) => done(null, certificates.choose(name)),
         ...certificates.defaults,
-        ALPNProtocols: ['http/1.1'],
+        ALPNProtocols: ['h2', 'http/1.1'],
         handshakeTimeout: HANDSHAKE_MS,
         requestCert: true,
         // a certificate that nobody here has issued is answered as a wrong key is: with 401 and a sentence

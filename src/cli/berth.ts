@@ -2,7 +2,7 @@
 import ipaddr from 'ipaddr.js'
 import type { Logger } from 'pino'
 import { isLocalOnly, parseListenAddress } from '../accept/address.ts'
-import { Certificates, type CertificateSource } from '../accept/certificates.ts'
+import { type CertificateSource, Certificates } from '../accept/certificates.ts'
 import { Listeners } from '../accept/listener.ts'
 import { TlsTerminator } from '../accept/tls.ts'
 import { type Config, ConfigError } from '../config/config.ts'
@@ -10,11 +10,13 @@ import { createDirectory, DEFAULT_ENDPOINT } from '../endpoint/directory.ts'
 import { exchanges } from '../observe/events.ts'
 import { createLog, logExchanges } from '../observe/log.ts'
 import { createServe, type Stages } from '../proxy.ts'
+import { Builds, createTunnel } from '../proxy-grpc.ts'
 import { initAuthority, openAuthority } from '../tenant/authority.ts'
 import { chargeFor } from '../tenant/charge.ts'
 import { Gate } from '../tenant/gate.ts'
 import { type EngineAddress, parseEngineAddress } from '../upstream/address.ts'
 import { Pools } from '../upstream/pool.ts'
+import { createPolicyFor } from './policies.ts'
 import { anonymousTenancy, authorityFolder, storedTenancy, type Tenancy } from './tenancy.ts'
 
 const MS = 1000
@@ -38,24 +40,36 @@ export class Berth {
   static async create(config: Config): Promise<Berth> {
     const log = createLog(config.log)
     checkListeners(config, log)
-    const tenancy = config.anonymous ? anonymousTenancy() : await storedTenancy(config, log)
-    const tls = config.listen.some((url) => url.startsWith('tls:')) ? await terminator(config, log) : undefined
+    const tenancy = config.anonymous
+      ? anonymousTenancy(config.profile)
+      : await storedTenancy(config, log)
+    const tls = config.listen.some((url) => url.startsWith('tls:'))
+      ? await terminator(config, log)
+      : undefined
     return new Berth(config, log, tenancy, tls)
   }
 
-  private constructor(config: Config, log: Logger, tenancy: Tenancy, tls: TlsTerminator | undefined) {
+  private constructor(
+    config: Config,
+    log: Logger,
+    tenancy: Tenancy,
+    tls: TlsTerminator | undefined,
+  ) {
     this.#config = config
     this.log = log
     this.#tenancy = tenancy
     this.#tls = tls
     this.#unsubscribe = config.log === 'silent' ? () => {} : logExchanges(log)
+    const stages = stagesOf(config, tenancy, this.#pools)
+    const builds = new Builds()
     this.#listeners = new Listeners({
       limits: config.limits,
       allowedHosts: new Set(config.allowHost.map((host) => host.toLowerCase())),
       isAnonymous: config.anonymous,
       isBalancer: within(config.balancers),
       tls,
-      serve: createServe(stagesOf(config, tenancy, this.#pools)),
+      serve: createServe(stages, builds),
+      tunnel: createTunnel(stages, builds),
       apiVersion: () => this.#pools.apiVersion ?? DEFAULT_API_VERSION,
       refused: (failure, { remoteAddress }, id) => {
         if (!exchanges.isHeard) return
@@ -76,7 +90,8 @@ export class Berth {
 
   /** @throws the system's own error, naming the address */
   async start(): Promise<void> {
-    for (const url of this.#config.listen) this.urls.push(await this.#listeners.listen(listenAddressOf(url)))
+    for (const url of this.#config.listen)
+      this.urls.push(await this.#listeners.listen(listenAddressOf(url)))
     this.log.info({ listen: this.urls }, 'ready')
   }
 
@@ -99,11 +114,18 @@ const stagesOf = (config: Config, tenancy: Tenancy, pools: Pools): Stages => {
   const gate = new Gate(() => performance.now())
   return {
     identify: tenancy.identify,
+    policy: createPolicyFor(config),
     admit: (tenant, routeId) => {
       const charge = chargeFor(routeId)
       if (charge === undefined) return nothingToRelease
       const ofTenant = config.plans[tenant.plan] ?? {}
-      return gate.enter({ tenant: tenant.id, engine: tenant.endpoint, ofTenant, ofEngine: config.engineLimits, ...charge })
+      return gate.enter({
+        tenant: tenant.id,
+        engine: tenant.endpoint,
+        ofTenant,
+        ofEngine: config.engineLimits,
+        ...charge,
+      })
     },
     ready: (tenant) => endpointOf(tenant.id, tenant.endpoint),
     pools,
@@ -115,9 +137,16 @@ const nothingToRelease = (): void => {}
 const namedEngines = (config: Config): ReadonlyMap<string, EngineAddress> => {
   const named = new Map<string, EngineAddress>()
   const { engine } = config
-  if (engine !== undefined) named.set(DEFAULT_ENDPOINT, naming('engine', () => parseEngineAddress(engine)))
+  if (engine !== undefined)
+    named.set(
+      DEFAULT_ENDPOINT,
+      naming('engine', () => parseEngineAddress(engine)),
+    )
   for (const [name, url] of Object.entries(config.endpoints))
-    named.set(name, naming(`endpoints.${name}`, () => parseEngineAddress(url)))
+    named.set(
+      name,
+      naming(`endpoints.${name}`, () => parseEngineAddress(url)),
+    )
   return named
 }
 
@@ -135,7 +164,8 @@ const naming = <T>(key: string, action: () => T): T => {
 const listenAddressOf = (url: string) => naming('listen', () => parseListenAddress(url))
 
 const checkListeners = (config: Config, log: Logger): void => {
-  if (config.anonymous && config.engine === undefined) throw new ConfigError('engine: name one, for example unix:///var/run/docker.sock')
+  if (config.anonymous && config.engine === undefined)
+    throw new ConfigError('engine: name one, for example unix:///var/run/docker.sock')
   for (const url of config.listen) {
     if (isLocalOnly(listenAddressOf(url)) || !config.anonymous) continue
     if (!config.force)
@@ -153,18 +183,30 @@ const within = (networks: readonly string[]): ((address: string) => boolean) => 
   return (address) => {
     if (ranges.length === 0) return false
     const parsed = ipaddr.process(address)
-    return ranges.some(([network, bits]) => network.kind() === parsed.kind() && parsed.match(network, bits))
+    return ranges.some(
+      ([network, bits]) => network.kind() === parsed.kind() && parsed.match(network, bits),
+    )
   }
 }
 
 // === TLS ===
 
 /** The certificates that a config names, or one of berth's own for the names that it has. */
-const certificatesOf = async (config: Config): Promise<[CertificateSource, ...CertificateSource[]]> => {
-  const [first, ...others] = config.tls.certificates.map((files) => ({ kind: 'files', ...files }) as const)
+const certificatesOf = async (
+  config: Config,
+): Promise<[CertificateSource, ...CertificateSource[]]> => {
+  const [first, ...others] = config.tls.certificates.map(
+    (files) => ({ kind: 'files', ...files }) as const,
+  )
   if (first !== undefined) return [first, ...others]
   const authority = await openAuthority(authorityFolder(config), Date.now)
-  const names = [...config.domain.flatMap((name) => [name, `*.${name}`]), 'localhost', '*.localhost', '127.0.0.1', '::1']
+  const names = [
+    ...config.domain.flatMap((name) => [name, `*.${name}`]),
+    'localhost',
+    '*.localhost',
+    '127.0.0.1',
+    '::1',
+  ]
   const issued = await authority.issueServer('listeners', names, LISTENER_LIFETIME)
   return [{ kind: 'text', certificate: issued.certificate + issued.ca, key: issued.key }]
 }
@@ -173,7 +215,8 @@ const terminator = async (config: Config, log: Logger): Promise<TlsTerminator> =
   await initAuthority(authorityFolder(config), Date.now())
   const authority = await openAuthority(authorityFolder(config), Date.now)
   const sources = await certificatesOf(config)
-  const onError = (error: Error): void => log.error({ reason: error.message }, 'a certificate has become unusable; the one before stays')
+  const onError = (error: Error): void =>
+    log.error({ reason: error.message }, 'a certificate has become unusable; the one before stays')
   const certificates = new Certificates(sources, [authority.certificate('clients')], onError)
   return new TlsTerminator(certificates)
 }

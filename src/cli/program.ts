@@ -1,25 +1,39 @@
 /** The commands and their flags, as `berth --help` shows them. */
 import { Command, Option } from 'commander'
 import { LOG_LEVELS } from '../observe/log.ts'
+import { addAuthorityCommands } from './ca.ts'
+import { addContextCommand } from './context.ts'
+import { explain } from './explain.ts'
 import type { Io } from './io.ts'
+import { configOption as config, stateOption, storeOption } from './options.ts'
+import { showPolicy } from './policy.ts'
 import { serve } from './serve.ts'
+import { addTenantCommands } from './tenant.ts'
 import { up } from './up.ts'
 
 const listen = () =>
   new Option(
     '--listen <url...>',
-    'where clients connect: tcp://HOST:PORT or unix:///PATH (several: repeat it)',
+    'where clients connect: tls://HOST:PORT, tcp://HOST:PORT or unix:///PATH (several: repeat it)',
   )
 const engine = () =>
   new Option('--engine <url>', 'the Docker engine: unix:///PATH or tcp://HOST:PORT')
-const config = () =>
-  new Option('--config <file>', 'berth.yaml; flags and BERTH_* variables win over it')
+const domain = () =>
+  new Option(
+    '--domain <name...>',
+    'a name of this berth, for the certificate that tls:// listeners show',
+  )
 const log = () =>
   new Option('--log <level>', 'the least severe line to log, to standard error').choices(LOG_LEVELS)
 const allowHost = () =>
   new Option(
     '--allow-host <name...>',
     'a further host name that an anonymous TCP listener answers to',
+  )
+const profile = () =>
+  new Option(
+    '--profile <name>',
+    'the policy of an anonymous tenant: open, dedicated, shared or one of berth.yaml',
   )
 const drain = () =>
   new Option(
@@ -45,6 +59,7 @@ export const createProgram = (io: Io, version: string): Command => {
     )
     .addOption(listen())
     .addOption(engine())
+    .addOption(profile())
     .addOption(log())
     .addOption(drain())
     .action((flags) => up(io, flags))
@@ -54,14 +69,39 @@ export const createProgram = (io: Io, version: string): Command => {
     .addOption(config())
     .addOption(listen())
     .addOption(engine())
+    .addOption(domain())
+    .addOption(storeOption())
+    .addOption(stateOption())
     .option(
       '--anonymous',
       'serve one tenant, without asking who it is (loopback and unix sockets only)',
     )
     .option('--force', 'let an anonymous listener be reached from other machines')
     .addOption(allowHost())
+    .addOption(profile())
     .addOption(log())
     .addOption(drain())
     .action((flags) => serve(io, flags))
+  program
+    .command('explain <file>')
+    .description(
+      'what berth would do to the JSON body of a container create, key by key ("-": standard input)',
+    )
+    .addOption(config())
+    .addOption(profile())
+    .option('--json', 'print JSON, for programs')
+    .action((file, flags) => explain(io, file, flags))
+  program
+    .command('policy')
+    .description('what tenants may do')
+    .command('show')
+    .description('print every rule as it holds under a policy')
+    .addOption(config())
+    .addOption(profile())
+    .option('--json', 'print JSON, for programs')
+    .action((flags) => showPolicy(io, flags))
+  addTenantCommands(program, io)
+  addAuthorityCommands(program, io)
+  addContextCommand(program, io)
   return program
 }

@@ -1,19 +1,22 @@
 /** `berth serve`: runs in the foreground until a signal says stop. */
 import { readFileSync } from 'node:fs'
-import { type Config, readConfig } from '../config/config.ts'
+import { type Config, type ConfigSources, readConfig } from '../config/config.ts'
 import { Berth } from './berth.ts'
 import { CommandError, type Io } from './io.ts'
 
-/** Config from a file (--config, BERTH_CONFIG), the environment and flags. */
-export const configFrom = (io: Io, flags: Record<string, unknown>): Config => {
+/** A config comes from a file (--config, BERTH_CONFIG), the environment and flags. */
+export const sourcesFrom = (io: Io, flags: Record<string, unknown>): ConfigSources => {
   const { config, ...rest } = flags
   const name = (config as string | undefined) ?? io.env.BERTH_CONFIG
-  return readConfig({
+  return {
     env: io.env,
     flags: rest,
     ...(name !== undefined && { file: { name, text: readText(name) } }),
-  })
+  }
 }
+
+export const configFrom = (io: Io, flags: Record<string, unknown>): Config =>
+  readConfig(sourcesFrom(io, flags))
 
 const readText = (name: string): string => {
   try {

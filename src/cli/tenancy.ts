@@ -1,13 +1,14 @@
 /** What knows the tenants: store, seal, roster and the way to identify a request; or nobody to know. */
-import { mkdirSync } from 'node:fs'
+import { accessSync, constants, mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Logger } from 'pino'
-import type { Config } from '../config/config.ts'
+import { type Config, ConfigError } from '../config/config.ts'
+import { DEFAULT_ENDPOINT } from '../endpoint/directory.ts'
 import { Failure } from '../errors.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Asking } from '../proxy.ts'
 import { openStore } from '../store/open.ts'
-import type { Store } from '../store/store.ts'
+import { ABSENT, type Store } from '../store/store.ts'
 import { initAuthority, openAuthority } from '../tenant/authority.ts'
 import { claimsIdentity, createIdentify } from '../tenant/identify.ts'
 import { Roster } from '../tenant/roster.ts'
@@ -16,29 +17,73 @@ import { createThrottle } from '../tenant/throttle.ts'
 
 const MS = 1000
 
+/** @throws ConfigError with the cure, where the folder can be neither made nor written */
+export const prepareState = (state: string): void => {
+  try {
+    mkdirSync(state, { recursive: true, mode: 0o700 })
+    accessSync(state, constants.W_OK)
+  } catch (error) {
+    throw new ConfigError(
+      `state: ${state} cannot be written (${(error as NodeJS.ErrnoException).code}); ` +
+        'name a folder that can with --state DIR or BERTH_STATE, or run this as the user that berth runs as',
+      { cause: error },
+    )
+  }
+}
+
+const SECRET_PROOF = 'secret'
+
+/** Whoever opens a store first leaves a proof of the secret there: with another one, all its tenants would look forged. */
+const checkSecret = async (store: Store, seal: Seal, path: string): Promise<void> => {
+  let found = await store.get(SECRET_PROOF)
+  if (found === undefined) {
+    await store.compareAndSet(SECRET_PROOF, ABSENT, seal.close(SECRET_PROOF, 'berth'))
+    found = await store.get(SECRET_PROOF)
+  }
+  if (found !== undefined && seal.open(SECRET_PROOF, found.value.toString()) !== undefined) return
+  throw new Failure(
+    'SECRET_UNUSABLE',
+    `the tenants of this store belong to another secret than ${path}; copy that file from the state folder of a berth that shares the store`,
+  )
+}
+
 /** The store and the seal that a config names; the embedded one where it names none. */
-export const openRecords = async (config: Pick<Config, 'state' | 'store'>): Promise<{ store: Store; seal: Seal }> => {
-  mkdirSync(config.state, { recursive: true, mode: 0o700 })
+export const openRecords = async (
+  config: Pick<Config, 'state' | 'store'>,
+): Promise<{ store: Store; seal: Seal }> => {
+  prepareState(config.state)
+  const path = join(config.state, 'secret')
+  const seal = loadSeal(path)
   const store = await openStore(config.store ?? `lmdb://${join(resolve(config.state), 'store')}`)
-  return { store, seal: loadSeal(join(config.state, 'secret')) }
+  try {
+    await checkSecret(store, seal, path)
+    return { store, seal }
+  } catch (error) {
+    await store.close()
+    throw error
+  }
 }
 
 /** The folder of berth's own certificate authorities. */
 export const authorityFolder = (config: Pick<Config, 'state'>): string => join(config.state, 'ca')
 
 export interface Tenancy {
-  identify(exchange: Exchange): Asking | Promise<Asking>
+  identify(asked: Pick<Exchange, 'connection' | 'head'>): Asking | Promise<Asking>
   close(): Promise<void>
 }
 
-const ANONYMOUS: Asking = { id: 'anonymous', endpoint: 'default', plan: 'default' }
+/** The id of the tenant whom nobody asks. */
+export const ANONYMOUS_ID = 'anonymous'
 
 /** One tenant whom nobody asks. A key that somebody shows all the same cannot be right, and is not passed over. */
-export const anonymousTenancy = (): Tenancy => ({
+export const anonymousTenancy = (profile: string): Tenancy => ({
   identify: (exchange) => {
     if (claimsIdentity(exchange))
-      throw new Failure('UNAUTHENTICATED', 'this listener knows no keys and no certificates; leave them out')
-    return ANONYMOUS
+      throw new Failure(
+        'UNAUTHENTICATED',
+        'this listener knows no keys and no certificates; leave them out',
+      )
+    return { id: ANONYMOUS_ID, endpoint: DEFAULT_ENDPOINT, plan: 'default', policy: profile }
   },
   close: async () => {},
 })
@@ -53,7 +98,11 @@ export const storedTenancy = async (config: Config, log: Logger): Promise<Tenanc
     seal,
     now: Date.now,
     staleFor: config.cacheSeconds * MS,
-    onForged: (record) => log.error({ record }, 'a record in the store was not written by a berth with this secret; it is ignored'),
+    onForged: (record) =>
+      log.error(
+        { record },
+        'a record in the store was not written by a berth with this secret; it is ignored',
+      ),
   })
   store.onState((state) => log.warn({ state }, 'store'))
   const identify = createIdentify({

@@ -33,7 +33,13 @@ export const up = async (io: Io, flags: Record<string, unknown>): Promise<void> 
     version = await askVersion(parseEngineAddress(engine))
   }
   try {
-    const berth = await startWhereFree(io, { log: 'warn', anonymous: true, ...flags, engine })
+    const berth = await startWhereFree(io, {
+      log: 'warn',
+      anonymous: true,
+      profile: 'open',
+      ...flags,
+      engine,
+    })
     report(io, berth, engine, version, ours)
     await io.stopped
     await berth.stop()

@@ -10,48 +10,140 @@ export class ConfigError extends Error {
 const seconds = (most: number) => z.number().int().min(1).max(most)
 const count = () => z.number().int().min(1).max(1_000_000).optional()
 
+const SIZE = /^([1-9][0-9]{0,11})([kmgt]?)$/i
+const UNITS: Readonly<Record<string, bigint>> = {
+  '': 1n,
+  k: 1n << 10n,
+  m: 1n << 20n,
+  g: 1n << 30n,
+  t: 1n << 40n,
+}
+/** `512m` -> bytes. */
+const size = () =>
+  z
+    .string()
+    .regex(SIZE, 'a size such as 512m')
+    .transform((text) => {
+      const [, digits = '', unit = ''] = SIZE.exec(text) ?? []
+      return BigInt(digits) * (UNITS[unit.toLowerCase()] ?? 1n)
+    })
+    .optional()
+
 const CERTIFICATE = z.strictObject({
   certificate: z.string().describe('PEM file: the certificate, then those between it and its root'),
   key: z.string().describe('PEM file'),
 })
 
-const PLAN = z.strictObject({
+const LIMITS = z.strictObject({
   inFlight: count().describe('short requests under way: create, exec, lists'),
   streams: count().describe('builds and pulls under way'),
   perSecond: count().describe('new requests a second'),
 })
 
+const PLAN = LIMITS.extend({
+  memory: size().describe('bytes of a container at most: 512m, 2g'),
+  cpus: z.number().positive().max(1024).optional().describe('processors of a container at most'),
+  pids: count().describe('processes of a container at most'),
+})
+
 const SCHEMA = z.strictObject({
-  listen: z.array(z.string()).min(1).describe('where clients connect: tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH'),
-  engine: z.string().optional().describe('the engine of the endpoint "default": unix:///PATH or tcp://HOST:PORT'),
-  endpoints: z.record(z.string(), z.string()).default({}).describe('further engines by name, for tenants to be given'),
+  listen: z
+    .array(z.string())
+    .min(1)
+    .describe('where clients connect: tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH'),
+  engine: z
+    .string()
+    .optional()
+    .describe('the engine of the endpoint "default": unix:///PATH or tcp://HOST:PORT'),
+  endpoints: z
+    .record(z.string(), z.string())
+    .default({})
+    .describe('further engines by name, for tenants to be given'),
   anonymous: z.boolean().default(false).describe('serve one tenant, without asking who it is'),
-  force: z.boolean().default(false).describe('let an anonymous listener be reached from other machines'),
-  allowHost: z.array(z.string()).default([]).describe('further host names that an anonymous TCP listener answers to'),
-  state: z.string().default('/var/lib/berth').describe('the folder of secrets, certificate authorities and the embedded store'),
-  store: z.string().optional().describe('lmdb:///DIR, redis://HOST, rediss://HOST, redis+sentinel://..., redis+cluster://...'),
-  cacheSeconds: seconds(86_400).default(600).describe('how long known tenants are served while the store is away'),
-  domain: z.array(z.string()).default([]).describe("names of this berth, for the certificate of its own that tls:// listeners show"),
+  force: z
+    .boolean()
+    .default(false)
+    .describe('let an anonymous listener be reached from other machines'),
+  allowHost: z
+    .array(z.string())
+    .default([])
+    .describe('further host names that an anonymous TCP listener answers to'),
+  state: z
+    .string()
+    .default('/var/lib/berth')
+    .describe('the folder of secrets, certificate authorities and the embedded store'),
+  store: z
+    .string()
+    .optional()
+    .describe(
+      'lmdb:///DIR, redis://HOST, rediss://HOST, redis+sentinel://..., redis+cluster://...',
+    ),
+  cacheSeconds: seconds(86_400)
+    .default(600)
+    .describe('how long known tenants are served while the store is away'),
+  domain: z
+    .array(z.string())
+    .default([])
+    .describe('names of this berth, for the certificate of its own that tls:// listeners show'),
   tls: z
     .strictObject({
-      certificates: z.array(CERTIFICATE).default([]).describe('chosen by server name; the first for clients without one'),
+      certificates: z
+        .array(CERTIFICATE)
+        .default([])
+        .describe('chosen by server name; the first for clients without one'),
     })
     .prefault({}),
-  balancers: z.array(z.string()).default([]).describe('networks (CIDR) whose connections begin with a PROXY v2 header'),
+  balancers: z
+    .array(z.string())
+    .default([])
+    .describe('networks (CIDR) whose connections begin with a PROXY v2 header'),
+  profile: z
+    .string()
+    .default('dedicated')
+    .describe('the policy of an anonymous tenant: open, dedicated, shared, or one of `policies`'),
+  policies: z
+    .record(z.string(), z.unknown())
+    .default({})
+    .describe('changes to the profiles, by name (berth policy show)'),
   plans: z.record(z.string(), PLAN).default({}).describe('what tenants of a plan may have at once'),
-  engineLimits: PLAN.prefault({}).describe('what all tenants of one engine may have together'),
-  log: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('the least severe line to log'),
-  drainSeconds: z.number().int().min(0).max(86_400).default(30).describe('how long SIGTERM waits for streams to end'),
+  engineLimits: LIMITS.prefault({}).describe('what all tenants of one engine may have together'),
+  log: z
+    .enum(['debug', 'info', 'warn', 'error', 'silent'])
+    .default('info')
+    .describe('the least severe line to log'),
+  drainSeconds: z
+    .number()
+    .int()
+    .min(0)
+    .max(86_400)
+    .default(30)
+    .describe('how long SIGTERM waits for streams to end'),
   limits: z
     .strictObject({
-      connections: z.number().int().min(1).max(1_000_000).default(10_000).describe('open client connections'),
-      headSeconds: seconds(300).default(10).describe('for a request head, from its first byte to its last'),
-      idleSeconds: seconds(3600).min(31).default(75).describe('between two requests; docker keeps connections for 30'),
+      connections: z
+        .number()
+        .int()
+        .min(1)
+        .max(1_000_000)
+        .default(10_000)
+        .describe('open client connections'),
+      headSeconds: seconds(300)
+        .default(10)
+        .describe('for a request head, from its first byte to its last'),
+      idleSeconds: seconds(3600)
+        .min(31)
+        .default(75)
+        .describe('between two requests; docker keeps connections for 30'),
     })
     .prefault({}),
 })
 
 export type Config = Readonly<z.infer<typeof SCHEMA>>
+
+/** An operator's commands listen nowhere, and may be run where no berth is configured at all. */
+const OPERATOR_SCHEMA = SCHEMA.partial({ listen: true })
+
+export type OperatorConfig = Readonly<z.infer<typeof OPERATOR_SCHEMA>>
 
 /** Where a value comes from, weakest first; the name is for error messages. */
 export interface ConfigSources {
@@ -85,6 +177,7 @@ const ENVIRONMENT: Readonly<Record<string, readonly [path: readonly string[], re
   BERTH_ANONYMOUS: [['anonymous'], boolean],
   BERTH_FORCE: [['force'], boolean],
   BERTH_ALLOW_HOST: [['allowHost'], words],
+  BERTH_PROFILE: [['profile'], text],
   BERTH_STATE: [['state'], text],
   BERTH_STORE: [['store'], text],
   BERTH_CACHE_SECONDS: [['cacheSeconds'], number],
@@ -97,11 +190,11 @@ const ENVIRONMENT: Readonly<Record<string, readonly [path: readonly string[], re
   BERTH_LIMITS_IDLE_SECONDS: [['limits', 'idleSeconds'], number],
 }
 
-/** Read by other parts: the name of berth.yaml itself. */
+/** Read by other parts. */
 const OTHER_VARIABLES: ReadonlySet<string> = new Set([
   'BERTH_CONFIG',
   'BERTH_CACHE',
-  'BERTH_STATE',
+  'BERTH_KEY',
   'BERTH_SOAK',
 ])
 
@@ -140,8 +233,7 @@ const sourceOf = (path: readonly PropertyKey[], sources: ConfigSources): string 
   return variable?.[0] ?? (sources.file ? `${sources.file.name}: ${key}` : key)
 }
 
-/** @throws ConfigError that names each key and what is wrong with it */
-export const readConfig = (sources: ConfigSources): Config => {
+const read = <Schema extends z.ZodType>(schema: Schema, sources: ConfigSources): Readonly<z.infer<Schema>> => {
   const tree = fromFile(sources.file)
   for (const [name, value] of Object.entries(sources.env)) {
     if (!name.startsWith('BERTH_') || value === undefined || OTHER_VARIABLES.has(name)) continue
@@ -151,7 +243,7 @@ export const readConfig = (sources: ConfigSources): Config => {
   }
   for (const [key, value] of Object.entries(sources.flags))
     if (value !== undefined) tree[key] = value
-  const result = SCHEMA.safeParse(tree)
+  const result = schema.safeParse(tree)
   if (!result.success)
     throw new ConfigError(
       result.error.issues
@@ -160,3 +252,10 @@ export const readConfig = (sources: ConfigSources): Config => {
     )
   return Object.freeze(result.data)
 }
+
+/** @throws ConfigError that names each key and what is wrong with it */
+export const readConfig = (sources: ConfigSources): Config => read(SCHEMA, sources)
+
+/** As `readConfig`, for commands that do not listen. */
+export const readOperatorConfig = (sources: ConfigSources): OperatorConfig =>
+  read(OPERATOR_SCHEMA, sources)

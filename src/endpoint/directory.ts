@@ -22,7 +22,11 @@ export const createDirectory = ({ named, parse }: DirectoryOptions) => {
   const addressOf = (endpoint: string): EngineAddress => {
     const address = named.get(endpoint)
     if (address !== undefined) return address
-    if (!endpoint.includes('://')) throw new Failure('ENDPOINT_UNKNOWN', `"${endpoint}" is not among the endpoints of this berth`)
+    if (!endpoint.includes('://'))
+      throw new Failure(
+        'ENDPOINT_UNKNOWN',
+        `"${endpoint}" is not among the endpoints of this berth`,
+      )
     try {
       return parse(endpoint)
     } catch (error) {

@@ -5,4 +5,6 @@ export interface Endpoint {
   /** Distinguishes tenant, endpoint and incarnation: connections are shared only below one key. */
   readonly key: string
   readonly address: EngineAddress
+  /** A buildkitd of the tenant's own, where builds go instead of to the engine. */
+  readonly build?: EngineAddress
 }

@@ -41,6 +41,8 @@ const HOST_TREES = [
 
 const SOCKET = /(?:^|\/)(?:docker|containerd|podman|buildkitd)\.sock$/
 const DRIVE = /^([A-Za-z]):[\\/]/
+/** A bind that begins with a drive. */
+const FROM_WINDOWS = /^([A-Za-z]:)(?:\\|\/[^:]*:\/)/
 const CONTROL = /\p{Cc}/u
 /** Of a component of a Linux path, in bytes. */
 const MAX_COMPONENT = 255
@@ -56,15 +58,16 @@ export interface Bind {
   readonly modes: readonly string[]
 }
 
-/** A bind in its parts; undefined where it has none, or too many. */
+/**
+ * A bind in its parts; undefined where it has none, or too many. `c:/a:/b` can only come from Windows, as a mode
+ * has no slash; `c:/a:ro` is a volume named c.
+ */
 export const parseBind = (spec: string): Bind | undefined => {
-  const drive = DRIVE.exec(spec)?.[0] ?? ''
+  const drive = FROM_WINDOWS.exec(spec)?.[1] ?? ''
   const [rest = '', target, modes, ...more] = spec.slice(drive.length).split(':')
-  if (target === undefined || more.length > 0) {
-    return drive === '' && target === undefined
-      ? { source: '', target: rest, modes: [] }
-      : undefined
-  }
+  if (more.length > 0) return undefined
+  if (target === undefined)
+    return drive === '' ? { source: '', target: rest, modes: [] } : undefined
   return { source: drive + rest, target, modes: modes === undefined ? [] : modes.split(',') }
 }
 

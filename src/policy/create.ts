@@ -54,9 +54,9 @@ export const USER = {
 } as const
 
 const CONFIG = {
-  ...harmless({ Hostname: STRING, Domainname: STRING }),
-  User: USER,
   ...harmless({
+    Hostname: STRING,
+    Domainname: STRING,
     AttachStdin: BOOL,
     AttachStdout: BOOL,
     AttachStderr: BOOL,
@@ -68,29 +68,28 @@ const CONFIG = {
     Cmd: STRINGS,
     Healthcheck: HEALTHCHECK,
     ArgsEscaped: BOOL,
-  }),
-  ...harmless({
     Volumes: SET,
     WorkingDir: STRING,
     Entrypoint: STRINGS,
     NetworkDisabled: BOOL,
+    OnBuild: STRINGS,
+    StopSignal: STRING,
+    Shell: STRINGS,
   }),
+  User: USER,
   MacAddress: {
     shape: STRING,
     verdicts: reachesNeighbours('deny'),
     why: "it can pass for another container's",
     cure: 'Leave out --mac-address.',
   },
-  ...harmless({ OnBuild: STRINGS }),
   Labels: LABELS,
-  ...harmless({ StopSignal: STRING }),
   StopTimeout: {
     shape: INT,
     verdicts: reachesHost('clamp'),
     judge: between(0n, LONGEST_STOP),
     why: 'the engine waits for as long',
   },
-  ...harmless({ Shell: STRINGS }),
 } satisfies Table
 
 /** Without one the engine would start from nothing at all, and no rule about images could hold. */

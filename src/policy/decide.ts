@@ -16,7 +16,7 @@ import { isList, type Json, text } from './json.ts'
 import { judge } from './judge.ts'
 import type { Policy } from './policy.ts'
 import { QUERIES, type QueryRules } from './queries.ts'
-import { refuseRoute, routePath, routeRow } from './routes.ts'
+import { refuseRoute, routeRow } from './routes.ts'
 
 /** What becomes of the request's body. */
 export type Plan =
@@ -66,9 +66,9 @@ export const decide = (
 
 const decideRoute = (hearing: Hearing, id: string): void => {
   const { policy } = hearing
-  const row = routeRow(policy, id)
-  if (row === undefined) return
-  const path = routePath(id)
+  const found = routeRow(policy, id)
+  if (found === undefined) return
+  const { path, row } = found
   const verdict = policy.rows.get(path) ?? row.verdicts[policy.profile]
   const refused = verdict !== 'allow'
   hearing.onDecision?.({

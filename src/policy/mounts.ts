@@ -66,18 +66,25 @@ export const volumesInBinds = (value: Json): readonly Reference[] =>
     return VOLUME_NAME.test(source) ? [{ kind: 'volume' as const, name: source }] : []
   })
 
+/** What the Source of a mount may look like, by its type. */
+const SOURCES: ReadonlyMap<string, RegExp> = new Map([
+  ['volume', /^(?:[A-Za-z0-9][A-Za-z0-9_.-]*)?$/],
+  ['image', /^[A-Za-z0-9]/],
+  ['tmpfs', /^$/],
+])
+
 /** One element of Mounts. */
 const mount: Judge = (value, hearing) => {
   if (!isMap(value)) return send(value)
-  const [type, source, target] = ['Type', 'Source', 'Target'].map((key) => text(value.get(key)))
-  if (type === 'bind')
-    return confine(source ?? '', target ?? '', value.get('ReadOnly') === true, hearing)
-  if (type === 'volume' && source !== '' && !VOLUME_NAME.test(source ?? '')) {
-    return refuse('its Source is not the name of a volume')
+  const type = text(value.get('Type'))
+  const source = text(value.get('Source'))
+  if (type === 'bind') {
+    return confine(source, text(value.get('Target')), value.get('ReadOnly') === true, hearing)
   }
-  return type === 'volume' || type === 'tmpfs' || type === 'image'
-    ? send(value)
-    : refuse(`a mount can only be of type volume, tmpfs or image here`)
+  const isSource = SOURCES.get(type)
+  if (isSource === undefined)
+    return refuse('a mount can only be of type volume, tmpfs or image here')
+  return isSource.test(source) ? send(value) : refuse(`its Source is not the name of a ${type}`)
 }
 
 const allMounts = (sent: Json | undefined, { mounts }: Hearing): Json | undefined =>

@@ -38,7 +38,7 @@ type Range = readonly [address: ipaddr.IPv4 | ipaddr.IPv6, bits: number]
 
 /** Dotted decimals without leading zeros, which some readers take for octal. */
 const IPV4_RANGE = /^(?:(?:0|[1-9]\d{0,2})\.){3}(?:0|[1-9]\d{0,2})\/\d{1,2}$/
-const IPV6_RANGE = /^[0-9A-Fa-f:]+\/\d{1,3}$/
+const IPV6_RANGE = /^[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{1,40}\/\d{1,3}$/
 
 const rangeOf = (subnet: string): Range | undefined => {
   if (!IPV4_RANGE.test(subnet) && !IPV6_RANGE.test(subnet)) return undefined

@@ -76,15 +76,21 @@ const NETWORKED: ReadonlySet<string> = new Set<RouteId>(['network.create', 'netw
 /** Routes whose streams berth does not read. */
 const UNFENCED: ReadonlySet<string> = new Set<RouteId>(['grpc.open', 'session.open'])
 
-export const routeRow = (policy: Policy, id: string): RouteRow | undefined => {
-  if (!policy.networking && NETWORKED.has(id)) return NETWORKING_OFF
+/** The row that holds for a route, and the path by which berth.yaml changes it. */
+export const routeRow = (
+  policy: Policy,
+  id: string,
+): { readonly path: string; readonly row: RouteRow } | undefined => {
+  if (!policy.networking && NETWORKED.has(id)) return { path: routePath(id), row: NETWORKING_OFF }
   if (policy.terms.buildsAreFenced && UNFENCED.has(id)) return undefined
   const rows: Readonly<Record<string, RouteRow>> = ROUTE_ROWS
-  return rows[id] ?? rows[id.slice(0, id.indexOf('.'))]
+  const key = Object.hasOwn(rows, id) ? id : id.slice(0, id.indexOf('.'))
+  const row = Object.hasOwn(rows, key) ? rows[key] : undefined
+  return row && { path: routePath(key), row }
 }
 
-/** The name by which berth.yaml calls a route. */
-export const routePath = (id: string): string => `route ${id}`
+/** The name by which berth.yaml calls a row. */
+export const routePath = (key: string): string => `route ${key}`
 
 /** @throws Failure POLICY_DENIED */
 export const refuseRoute = (policy: Policy, id: string, row: RouteRow): never => {

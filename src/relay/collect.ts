@@ -45,7 +45,13 @@ export const collect = (exchange: Exchange, cap: number): Promise<Buffer> => {
         exchange.bodyRead()
         resolve(Buffer.concat(pieces, size))
       },
-      ended: () => fail(new Failure('MALFORMED_BODY', 'it ended too early')),
+      ended() {
+        if (framing.kind !== 'until-close')
+          return fail(new Failure('MALFORMED_BODY', 'it ended too early'))
+        clearTimeout(timer)
+        exchange.bodyRead()
+        resolve(Buffer.concat(pieces, size))
+      },
       gone: () => {
         clearTimeout(timer)
         reject(new Failure('MALFORMED_BODY', 'the client has gone'))

@@ -1,7 +1,5 @@
 /** What relay is to do, decided by the stages before it: values only, so that relay needs to know none of them. */
-
 import type { RequestFieldClass } from '../wire/fields.ts'
-import type { Framing } from '../wire/head.ts'
 
 /** What becomes of the request body. */
 export type BodyPlan =
@@ -9,8 +7,30 @@ export type BodyPlan =
   | { readonly kind: 'none' }
   /** The body passes through untouched, while it comes. */
   | { readonly kind: 'stream' }
-  /** The body is read whole, up to `cap` bytes, and what `judge` returns of it is sent. */
-  | { readonly kind: 'judge'; readonly cap: number; readonly judge: (body: Buffer) => Buffer }
+  /** What the judge makes of the body is sent in its place. */
+  | JudgePlan
+
+export interface JudgePlan {
+  readonly kind: 'judge'
+  /** The most bytes a client's body may have. */
+  readonly cap: number
+  /** May a long body leave while it is still coming? All but its end, which is the judge's to give. */
+  readonly mayStream: boolean
+  /** @param onOutput gets the bytes that the engine may see, in order */
+  begin(onOutput: (bytes: Uint8Array) => void): BodyJudge
+}
+
+/** One body before its judge. Each method throws the Failure that refuses it. */
+export interface BodyJudge {
+  write(bytes: Uint8Array): void
+  /** All bytes are in: decides, and makes ready what the request needs. */
+  settle(): Promise<void>
+  /** Lets the end of the body go. */
+  finish(): void
+}
+
+/** What becomes of the answer: undefined lets it pass; otherwise it is read whole and replaced. */
+export type Amend = (status: number) => ((body: Buffer) => Buffer) | undefined
 
 /** The protocol a connection changes to, or none. `tcp` is docker's name for raw attach streams. */
 export type Hijack = 'none' | 'tcp' | 'h2c' | 'websocket'
@@ -24,8 +44,5 @@ export interface Errand {
   readonly fieldClasses: ReadonlySet<RequestFieldClass>
   readonly hijack: Hijack
   readonly plan: BodyPlan
+  readonly amend: Amend | undefined
 }
-
-/** The framing that a plan's body has upstream; `judge` knows it only when the body has been read. */
-export const framingOf = (plan: BodyPlan, client: Framing): Framing =>
-  plan.kind === 'stream' ? client : { kind: 'none' }

@@ -13,24 +13,39 @@ export interface PumpOwner {
   pumpBroken(pump: Pump): void
 }
 
+/** What becomes of chunk lines: they stay, or not, as they are; are taken away; are put in. */
+export type Coding = 'as it is' | 'decode' | 'encode'
+
+/** How a body framed one way is written another: by adding or taking away chunk lines, or not at all. */
+export const codingFrom = (from: Framing, to: Framing): Coding => {
+  if ((from.kind === 'chunked') === (to.kind === 'chunked')) return 'as it is'
+  return to.kind === 'chunked' ? 'encode' : 'decode'
+}
+
+const CRLF = Buffer.from('\r\n')
+const LAST_CHUNK = '0\r\n\r\n'
+
+/** RFC 9112 7.1. Only bodies out of HTTP/2 come here, in pieces of a frame, so that the copy is a short one. */
+const chunk = (data: Buffer): Buffer =>
+  Buffer.concat([Buffer.from(`${data.length.toString(16)}\r\n`, 'latin1'), data, CRLF])
+
 export class Pump implements Receiver {
   readonly source: Conduit
   readonly #sink: Conduit
   readonly #tracker: BodyTracker
   readonly #owner: PumpOwner
   readonly #framing: Framing
-  readonly #decodes: boolean
+  readonly #coding: Coding
   bytes = 0
   #isOver = false
 
-  /** @param decode true to pass the body without its chunk lines */
-  constructor(source: Conduit, sink: Conduit, framing: Framing, owner: PumpOwner, decode: boolean) {
+  constructor(source: Conduit, sink: Conduit, framing: Framing, owner: PumpOwner, coding: Coding) {
     this.source = source
     this.#sink = sink
     this.#framing = framing
     this.#owner = owner
-    this.#decodes = decode && framing.kind === 'chunked'
-    this.#tracker = trackBody(framing, this.#decodes ? this.#onData : undefined)
+    this.#coding = coding
+    this.#tracker = trackBody(framing, coding === 'as it is' ? undefined : this.#onData)
   }
 
   /** Takes the source over, from its next byte on. */
@@ -56,7 +71,8 @@ export class Pump implements Receiver {
   }
 
   readonly #onData = (bytes: Buffer, from: number, to: number): void => {
-    this.#sink.forward(bytes.subarray(from, to), this.source)
+    const data = bytes.subarray(from, to)
+    this.#sink.forward(this.#coding === 'encode' ? chunk(data) : data, this.source)
   }
 
   received(bytes: Buffer, from: Conduit): void {
@@ -68,7 +84,7 @@ export class Pump implements Receiver {
       this.#owner.pumpBroken(this)
       return
     }
-    if (!this.#decodes)
+    if (this.#coding === 'as it is')
       this.#sink.forward(end === bytes.length ? bytes : bytes.subarray(0, end), from)
     if (!this.#tracker.isDone) return
     if (end < bytes.length) keep(bytes.subarray(end), from)
@@ -77,6 +93,7 @@ export class Pump implements Receiver {
 
   #finish(): void {
     this.#over()
+    if (this.#coding === 'encode') this.#sink.say(LAST_CHUNK)
     this.#sink.whenTaken(() => this.#owner.pumped(this))
   }
 

@@ -1,13 +1,16 @@
 /** One exchange with one engine: the request goes out, the response comes back, both at once where they overlap. */
-import { Failure } from '../errors.ts'
+import { asFailure, Failure } from '../errors.ts'
 import type { Exchange } from '../exchange.ts'
+import type { Conduit } from '../transport/conduit.ts'
 import type { Asker, UpstreamConnection } from '../upstream/h1.ts'
 import type { Pool } from '../upstream/pool.ts'
 import type { Framing, ResponseHead } from '../wire/head.ts'
-import { NO_BODY } from '../wire/head.ts'
+import { CHUNKED, NO_BODY } from '../wire/head.ts'
+import { collectAnswer } from './answer.ts'
 import { collect } from './collect.ts'
-import type { Errand } from './errand.ts'
-import { Pump, type PumpOwner } from './pump.ts'
+import type { Errand, Hijack } from './errand.ts'
+import { JudgedUpload } from './judged-upload.ts'
+import { codingFrom, Pump, type PumpOwner } from './pump.ts'
 import { upgradeFor, writeRequestHead } from './request-head.ts'
 import { splice } from './splice.ts'
 
@@ -23,45 +26,60 @@ const isSafe = (method: string): boolean => method === 'GET' || method === 'HEAD
  * @throws Failure when the engine fails; `exchange.status` tells whether a head has been sent already
  */
 export const relay = async (exchange: Exchange, pool: Pool, errand: Errand): Promise<void> => {
+  if (errand.hijack !== 'none' && !exchange.canHijack)
+    throw unhijackable(errand.hijack, errand.target)
   const upgrade = upgradeFor(errand.hijack, exchange.head)
-  const { framing, body } = await prepareBody(exchange, errand)
+  const upload = await prepareBody(exchange, errand)
   if (exchange.isGone) return
-  const head = writeRequestHead(errand, exchange.head, framing, upgrade)
+  const head = writeRequestHead(errand, exchange.head, upload.framing, upgrade)
   const connection = pool.take() ?? (await pool.open())
   if (exchange.isGone) return pool.release(connection, true)
-  return new Relay(exchange, pool, errand, head, body, framing).run(connection)
+  return new Relay(exchange, pool, errand, head, upload).run(connection)
 }
 
-/** What the engine will be sent as a body: nothing, the client's stream, or what has been read and judged. */
-const prepareBody = async (
-  exchange: Exchange,
-  errand: Errand,
-): Promise<{ framing: Framing; body: Buffer }> => {
-  const { plan } = errand
-  const client = exchange.head.framing
-  if (plan.kind === 'stream') return { framing: client, body: EMPTY }
-  if (plan.kind === 'judge') {
-    const body = plan.judge(await collect(exchange, plan.cap))
-    return { framing: body.length === 0 ? NO_BODY : { kind: 'length', length: body.length }, body }
+/** What the engine is sent as a body, and who brings it. */
+type Upload =
+  | { readonly kind: 'none'; readonly framing: Framing }
+  | { readonly kind: 'whole'; readonly framing: Framing; readonly body: Buffer }
+  | { readonly kind: 'client'; readonly framing: Framing }
+  | { readonly kind: 'judged'; readonly framing: Framing; readonly upload: JudgedUpload }
+
+const NOTHING: Upload = { kind: 'none', framing: NO_BODY }
+
+const prepareBody = async (exchange: Exchange, { plan }: Errand): Promise<Upload> => {
+  const { framing } = exchange.head
+  if (plan.kind === 'stream') {
+    if (framing.kind === 'none') return NOTHING
+    // out of HTTP/2, where a body need not say how long it is
+    return { kind: 'client', framing: framing.kind === 'until-close' ? CHUNKED : framing }
   }
-  // A chunked body must prove well-formed before its request may count, and none may linger in a stream to come;
-  // one of known length cannot be malformed, and is read meanwhile
-  if (client.kind === 'chunked' || errand.hijack !== 'none')
-    await collect(exchange, UNWANTED_BODY_CAP)
-  else if (client.kind === 'length') collect(exchange, UNWANTED_BODY_CAP).catch(() => {})
-  return { framing: NO_BODY, body: EMPTY }
+  if (plan.kind === 'judge') {
+    const upload = new JudgedUpload(exchange, plan)
+    const body = await upload.read()
+    if (body === undefined) return { kind: 'judged', framing: CHUNKED, upload }
+    return body.length === 0
+      ? NOTHING
+      : { kind: 'whole', framing: { kind: 'length', length: body.length }, body }
+  }
+  // What nobody wants is read before its request counts: it must prove well-formed, and none may linger in a stream to come
+  if (framing.kind !== 'none') await collect(exchange, UNWANTED_BODY_CAP)
+  return NOTHING
 }
+
+/** What engines answer over HTTP/2, where no connection can be taken over: 400, and 500 on /grpc. */
+const unhijackable = (hijack: Hijack, target: string): Failure =>
+  new Failure(hijack === 'h2c' && GRPC_TARGET.test(target) ? 'NO_UPGRADE' : 'HIJACK_OVER_HTTP2')
+const GRPC_TARGET = /\/grpc$/
 
 class Relay implements Asker, PumpOwner {
   readonly #exchange: Exchange
   readonly #pool: Pool
   readonly #errand: Errand
   readonly #head: string
-  readonly #body: Buffer
-  readonly #framing: Framing
+  readonly #upload: Upload
   #connection!: UpstreamConnection
   #isRetry = false
-  #upload: Pump | undefined
+  #pump: Pump | undefined
   #isUploaded = true
   #response: ResponseHead | undefined
   #hasSurplus = false
@@ -69,20 +87,12 @@ class Relay implements Asker, PumpOwner {
   #resolve!: () => void
   #reject!: (failure: Failure) => void
 
-  constructor(
-    exchange: Exchange,
-    pool: Pool,
-    errand: Errand,
-    head: string,
-    body: Buffer,
-    framing: Framing,
-  ) {
+  constructor(exchange: Exchange, pool: Pool, errand: Errand, head: string, upload: Upload) {
     this.#exchange = exchange
     this.#pool = pool
     this.#errand = errand
     this.#head = head
-    this.#body = body
-    this.#framing = framing
+    this.#upload = upload
   }
 
   run(connection: UpstreamConnection): Promise<void> {
@@ -96,27 +106,35 @@ class Relay implements Asker, PumpOwner {
 
   #ask(connection: UpstreamConnection): void {
     this.#connection = connection
-    const { conduit } = connection
-    if (this.#body.length === 0) connection.ask(this.#head, this.#errand.method, this)
+    const upload = this.#upload
+    if (upload.kind !== 'whole') connection.ask(this.#head, this.#errand.method, this)
     else
-      conduit.together(() => {
+      connection.conduit.together(() => {
         connection.ask(this.#head, this.#errand.method, this)
-        conduit.send(this.#body)
+        connection.conduit.send(upload.body)
       })
-    if (this.#errand.plan.kind === 'stream' && this.#framing.kind !== 'none') this.#startUpload()
+    if (upload.kind === 'client') this.#pumpUp(upload.framing)
+    else if (upload.kind === 'judged') this.#sendJudged(upload.upload)
   }
 
-  #startUpload(): void {
+  #pumpUp(framing: Framing): void {
     this.#isUploaded = false
-    this.#upload = new Pump(
-      this.#exchange.client,
-      this.#connection.conduit,
-      this.#framing,
-      this,
-      false,
-    )
+    const { client, head } = this.#exchange
+    const coding = codingFrom(head.framing, framing)
+    this.#pump = new Pump(client, this.#connection.conduit, head.framing, this, coding)
     this.#exchange.invite()
-    this.#upload.start()
+    this.#pump.start()
+  }
+
+  #sendJudged(upload: JudgedUpload): void {
+    this.#isUploaded = false
+    upload.streamTo(this.#connection.conduit).then(
+      () => {
+        this.#isUploaded = true
+      },
+      // what has been sent lacks its end: nothing comes of it, once the connection is gone
+      (failure: Failure) => this.#fail(failure),
+    )
   }
 
   // === the engine's answer ===
@@ -130,9 +148,12 @@ class Relay implements Asker, PumpOwner {
 
   #respond(head: ResponseHead, rest: Buffer): void {
     const { conduit } = this.#connection
-    const decode = this.#exchange.takesPlainBody
-    const pump = new Pump(conduit, this.#exchange.client, head.framing, this, decode)
-    if (decode && head.framing.kind === 'chunked') {
+    const amend = this.#errand.amend?.(head.status)
+    if (amend !== undefined) return void this.#amend(head, rest, amend)
+    const decodes = this.#exchange.takesPlainBody && head.framing.kind === 'chunked'
+    const coding = decodes ? 'decode' : 'as it is'
+    const pump = new Pump(conduit, this.#exchange.client, head.framing, this, coding)
+    if (decodes) {
       conduit.hold()
       conduit.unread(rest)
       this.#exchange.respond(head, EMPTY, conduit)
@@ -142,8 +163,23 @@ class Relay implements Asker, PumpOwner {
     if (pump.isBroken) return this.#fail(new Failure('MALFORMED_RESPONSE', 'broken chunk framing'))
     this.#hasSurplus = end < rest.length
     this.#exchange.respond(head, end === rest.length ? rest : rest.subarray(0, end), conduit)
-    if (pump.isDone) this.#exchange.client.whenTaken(() => this.#done(pump))
+    if (pump.isDone) this.#exchange.client.whenTaken(() => this.#done(conduit))
     else pump.start()
+  }
+
+  async #amend(head: ResponseHead, rest: Buffer, amend: (body: Buffer) => Buffer): Promise<void> {
+    const { conduit } = this.#connection
+    try {
+      const body = amend(await collectAnswer(conduit, head.framing, rest))
+      this.#exchange.respond(
+        { ...head, framing: { kind: 'length', length: body.length } },
+        body,
+        conduit,
+      )
+    } catch (error) {
+      return this.#fail(asFailure(error))
+    }
+    this.#exchange.client.whenTaken(() => this.#done(conduit))
   }
 
   #tunnel(head: ResponseHead, rest: Buffer): void {
@@ -181,29 +217,29 @@ class Relay implements Asker, PumpOwner {
   // === bodies ===
 
   pumped(pump: Pump): void {
-    if (pump !== this.#upload) return this.#done(pump)
+    if (pump !== this.#pump) return this.#done(pump.source)
     this.#isUploaded = true
     this.#exchange.bodyRead()
   }
 
   pumpCut(pump: Pump, error: Error | undefined): void {
-    if (pump === this.#upload) this.#abandon()
+    if (pump === this.#pump) this.#abandon()
     else this.#fail(new Failure('ENGINE_GONE', 'in the middle of its answer', error))
   }
 
   pumpBroken(pump: Pump): void {
-    if (pump === this.#upload) this.#fail(new Failure('MALFORMED_BODY', 'broken chunk framing'))
+    if (pump === this.#pump) this.#fail(new Failure('MALFORMED_BODY', 'broken chunk framing'))
     else this.#fail(new Failure('MALFORMED_RESPONSE', 'broken chunk framing'))
   }
 
   /** The response is complete. Its connection may be used again if the request is too, and nothing came behind. */
-  #done(pump: Pump): void {
+  #done(source: Conduit): void {
     if (this.#isSettled) return
     const reusable =
       this.#response?.keepAlive === true &&
       this.#isUploaded &&
       !this.#hasSurplus &&
-      !pump.source.hasUnread
+      !source.hasUnread
     this.#pool.release(this.#connection, reusable)
     this.#settle()
     this.#exchange.end()

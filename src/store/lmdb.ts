@@ -6,6 +6,7 @@ import { Failure } from '../errors.ts'
 import {
   ABSENT,
   AFTER_PREFIX,
+  bytesOf,
   type Change,
   checkKey,
   type Durability,
@@ -33,9 +34,6 @@ interface Held {
 /** What went wrong is for the log: the message may be read by a tenant. */
 const unavailable = (cause: unknown): Failure =>
   new Failure('STORE_UNAVAILABLE', 'it cannot be written', cause)
-
-const bytes = (value: Value): Buffer =>
-  typeof value === 'string' ? Buffer.from(value) : Buffer.from(value)
 
 class LmdbStore implements Store {
   readonly state: StoreState = 'up'
@@ -81,7 +79,7 @@ class LmdbStore implements Store {
       const revision = this.#count('revision')
       for (const { key, value } of changes) {
         if (value === undefined) void this.#records.remove(key)
-        else void this.#records.put(key, bytes(value), revision)
+        else void this.#records.put(key, bytesOf(value), revision)
       }
       void this.#log.put(revision, changes.map(({ key }) => key).join('\n'))
       void this.#log.remove(revision - LOG_LENGTH)

@@ -6,6 +6,7 @@ import type { RedisTarget } from './redis-url.ts'
 import {
   ABSENT,
   AFTER_PREFIX,
+  bytesOf,
   type Change,
   checkKey,
   type Durability,
@@ -115,7 +116,7 @@ class RedisStore implements Store {
     const args: (string | number | Uint8Array)[] = [this.#channel]
     for (const { key, value, expect = '' } of changes) {
       keys.push(this.#record(key))
-      args.push(key, expect, value === undefined ? 'delete' : 'put', bytes(value ?? ''))
+      args.push(key, expect, value === undefined ? 'delete' : 'put', bytesOf(value ?? ''))
     }
     const revision = await this.#run(() =>
       this.#client.commitRecords(keys.length, ...keys, ...args),
@@ -309,9 +310,6 @@ class RedisStore implements Store {
     return this.#name(`record:${key}`)
   }
 }
-
-const bytes = (value: Value): Buffer =>
-  typeof value === 'string' ? Buffer.from(value) : Buffer.from(value)
 
 /** Connects to `target`. Fails with STORE_UNAVAILABLE when it cannot; reconnects for ever afterwards. */
 export const openRedis = async (

@@ -11,6 +11,9 @@ export interface Entry {
 /** What may be stored. Strings are stored as UTF-8; every value is read back as bytes. */
 export type Value = string | Uint8Array
 
+export const bytesOf = (value: Value): Buffer =>
+  typeof value === 'string' ? Buffer.from(value) : Buffer.from(value)
+
 /** The revision that a record has while it does not exist. */
 export const ABSENT = 0
 

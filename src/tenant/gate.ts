@@ -37,7 +37,8 @@ class Account {
 
   /** Zero when one more may start now; otherwise ms until it could by rate, or Infinity until something ends. */
   wait(weight: Weight, allowance: Allowance, now: number): number {
-    if (this.running[weight] >= (allowance[weight] ?? Number.POSITIVE_INFINITY)) return Number.POSITIVE_INFINITY
+    if (this.running[weight] >= (allowance[weight] ?? Number.POSITIVE_INFINITY))
+      return Number.POSITIVE_INFINITY
     const { perSecond } = allowance
     if (perSecond === undefined) return 0
     this.#fill(perSecond, now)
@@ -58,7 +59,9 @@ class Account {
   }
 
   isIdle(now: number): boolean {
-    return this.running.inFlight === 0 && this.running.streams === 0 && now - this.#filledAt > SECOND
+    return (
+      this.running.inFlight === 0 && this.running.streams === 0 && now - this.#filledAt > SECOND
+    )
   }
 }
 
@@ -95,7 +98,8 @@ export class Gate {
   /** @throws Failure TOO_MANY_REQUESTS when the patience is over */
   enter(entrance: Entrance): Release | Promise<Release> {
     if (isUnlimited(entrance.ofTenant) && isUnlimited(entrance.ofEngine)) return FREE
-    if (!this.#queues.has(entrance.tenant) && this.#wait(entrance) === 0) return this.#start(entrance)
+    if (!this.#queues.has(entrance.tenant) && this.#wait(entrance) === 0)
+      return this.#start(entrance)
     return this.#queue(entrance)
   }
 
@@ -104,7 +108,12 @@ export class Gate {
       const timer = setTimeout(() => {
         this.#remove(waiter)
         const seconds = entrance.patience / SECOND
-        reject(new Failure('TOO_MANY_REQUESTS', `this one has waited ${seconds} s for its turn; try again later`))
+        reject(
+          new Failure(
+            'TOO_MANY_REQUESTS',
+            `this one has waited ${seconds} s for its turn; try again later`,
+          ),
+        )
       }, entrance.patience)
       const waiter: Waiter = {
         entrance,
@@ -179,6 +188,7 @@ export class Gate {
 
   #forgetIdle(): void {
     const now = this.#now()
-    for (const [name, account] of this.#accounts) if (account.isIdle(now)) this.#accounts.delete(name)
+    for (const [name, account] of this.#accounts)
+      if (account.isIdle(now)) this.#accounts.delete(name)
   }
 }

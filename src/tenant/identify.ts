@@ -8,6 +8,9 @@ import type { Roster } from './roster.ts'
 import { type Credential, standing, type Tenant } from './tenant.ts'
 import type { Throttle } from './throttle.ts'
 
+/** What identifies: a connection, and a request on it. */
+type Asked = Pick<Exchange, 'connection' | 'head'>
+
 /** What every stage after this one needs to know of a tenant. */
 export interface Identity {
   readonly tenant: Tenant
@@ -45,7 +48,8 @@ const CURES = {
   unknown: 'this key is not known; a new one is made by `berth tenant rotate NAME`',
   expired: 'this key has expired; a new one is made by `berth tenant rotate NAME`',
   revoked: 'this key or certificate has been revoked',
-  certificate: 'this client certificate was not issued for a tenant of this berth, or is no longer valid',
+  certificate:
+    'this client certificate was not issued for a tenant of this berth, or is no longer valid',
   disagree: 'the credentials of this request belong to different tenants; send one',
   changed: 'this connection belongs to another tenant; open a new one',
   hostKey:
@@ -74,7 +78,8 @@ const claimsOf = (fields: readonly RequestField[]): Claim[] => {
   const claims: Claim[] = []
   for (const field of fields) {
     const key = keyIn(field)
-    if (key !== undefined && isKeyShaped(key)) claims.push({ kind: field.name === 'host' ? 'host key' : 'key', key })
+    if (key !== undefined && isKeyShaped(key))
+      claims.push({ kind: field.name === 'host' ? 'host key' : 'key', key })
   }
   return claims
 }
@@ -100,13 +105,15 @@ export const createIdentify = ({ roster, throttle, clientAuthority, now }: Ident
     return { kind: 'certificate', certified }
   }
 
-  const ownerOf = async (key: string, connection: Connection): Promise<{ tenant: Tenant; hash: string }> => {
+  const ownerOf = async (
+    key: string,
+    connection: Connection,
+  ): Promise<{ tenant: Tenant; hash: string }> => {
     const hash = roster.hashOf(key)
     const mayLook = roster.expects(hash) || throttle.admits(connection.remoteAddress, now())
     if (!mayLook) throw refuse('many')
     const tenant = roster.known(hash) ?? (await roster.byKey(hash))
     if (tenant !== undefined) return { tenant, hash }
-    throttle.charge(connection.remoteAddress, now())
     throw refuse('unknown')
   }
 
@@ -118,12 +125,16 @@ export const createIdentify = ({ roster, throttle, clientAuthority, now }: Ident
     }
     const { tenant, hash } = await ownerOf(claim.key, connection)
     if (claim.kind === 'key') return { tenant, credential: { kind: 'key', hash } }
-    return { tenant, credential: { kind: 'host key', hash, address: connection.remoteAddress ?? '' } }
+    return {
+      tenant,
+      credential: { kind: 'host key', hash, address: connection.remoteAddress ?? '' },
+    }
   }
 
   const check = ({ tenant, credential }: Identity): void => {
     const verdict = standing(tenant, credential, now())
-    if (verdict === 'disabled') throw new Failure('TENANT_DISABLED', 'ask the operator of this berth')
+    if (verdict === 'disabled')
+      throw new Failure('TENANT_DISABLED', 'ask the operator of this berth')
     if (verdict === 'expired') throw refuse('expired')
     if (verdict !== 'good') throw refuse(credential.kind === 'host key' ? 'hostKey' : 'revoked')
   }
@@ -142,7 +153,11 @@ export const createIdentify = ({ roster, throttle, clientAuthority, now }: Ident
     )
   }
 
-  const lookUp = async (exchange: Exchange, claims: Claim[], texts: readonly string[]): Promise<Tenant> => {
+  const lookUp = async (
+    exchange: Asked,
+    claims: Claim[],
+    texts: readonly string[],
+  ): Promise<Tenant> => {
     const { connection } = exchange
     const identities: Identity[] = []
     for (const claim of claims) identities.push(await resolve(claim, connection))
@@ -150,7 +165,8 @@ export const createIdentify = ({ roster, throttle, clientAuthority, now }: Ident
     if (first === undefined) throw refuse('missing')
     if (others.some(({ tenant }) => tenant.id !== first.tenant.id)) throw refuse('disagree')
     const before = known.get(connection)
-    if (before !== undefined && before.identity.tenant.id !== first.tenant.id) throw refuse('changed')
+    if (before !== undefined && before.identity.tenant.id !== first.tenant.id)
+      throw refuse('changed')
     // the strongest comes first; a key in the host name beside it only says where to, and needs no leave
     check(first)
     if (first.credential.kind !== 'certificate') roster.used(first.credential.hash)
@@ -159,16 +175,20 @@ export const createIdentify = ({ roster, throttle, clientAuthority, now }: Ident
   }
 
   /** @throws Failure UNAUTHENTICATED, TENANT_DISABLED or STORE_UNAVAILABLE */
-  return (exchange: Exchange): Tenant | Promise<Tenant> => {
+  return (exchange: Asked): Tenant | Promise<Tenant> => {
     const { connection, head } = exchange
     const requested = claimsOf(head.fields)
     const texts = requested.map((claim) => (claim.kind === 'certificate' ? '' : claim.key))
     const before = known.get(connection)
-    if (before?.isGood && (requested.length === 0 || isSame(before.texts, texts))) return before.identity.tenant
+    if (before?.isGood && (requested.length === 0 || isSame(before.texts, texts)))
+      return before.identity.tenant
     const claims: Claim[] = []
     const certified = byCertificate(connection)
     if (certified !== undefined) claims.push(certified)
-    claims.push(...requested.filter(({ kind }) => kind === 'key'), ...requested.filter(({ kind }) => kind === 'host key'))
+    claims.push(
+      ...requested.filter(({ kind }) => kind === 'key'),
+      ...requested.filter(({ kind }) => kind === 'host key'),
+    )
     const { serverName } = connection
     if (serverName !== undefined && isKeyShaped(firstLabel(serverName)))
       claims.push({ kind: 'host key', key: firstLabel(serverName) })
@@ -177,5 +197,5 @@ export const createIdentify = ({ roster, throttle, clientAuthority, now }: Ident
 }
 
 /** True when a request carries what claims to be a key: an anonymous listener must then not take it for nobody's. */
-export const claimsIdentity = (exchange: Exchange): boolean =>
+export const claimsIdentity = (exchange: Asked): boolean =>
   exchange.connection.certificate !== undefined || claimsOf(exchange.head.fields).length > 0

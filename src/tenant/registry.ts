@@ -6,6 +6,7 @@ import { mintKey, mintTenantId } from './key.ts'
 import { createRecords, KEY, NAME, type OnForged, TENANT, USED } from './records.ts'
 import type { Seal } from './seal.ts'
 import {
+  checkEndpoint,
   checkHostKey,
   checkLabel,
   checkName,
@@ -167,7 +168,7 @@ export const createRegistry = ({ store, seal, now, onForged }: RegistryParts): R
   return {
     add: async ({ name, endpoint, policy, plan, hostKey, label, expiresAt }) => {
       checkName(name)
-      checkWord('endpoint', endpoint)
+      checkEndpoint(endpoint)
       checkWord('policy', policy)
       checkWord('plan', plan)
       if (hostKey) checkHostKey(hostKey)
@@ -209,7 +210,7 @@ export const createRegistry = ({ store, seal, now, onForged }: RegistryParts): R
     },
 
     change: async (name, { endpoint, policy, plan, hostKey }) => {
-      if (endpoint !== undefined) checkWord('endpoint', endpoint)
+      if (endpoint !== undefined) checkEndpoint(endpoint)
       if (policy !== undefined) checkWord('policy', policy)
       if (plan !== undefined) checkWord('plan', plan)
       if (hostKey) checkHostKey(hostKey)

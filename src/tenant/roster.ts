@@ -112,8 +112,9 @@ export class Roster {
     if (this.#isAbsent(record)) return undefined
     const news = this.#news
     const pointer = await this.#store.get(record)
-    const owner = pointer && (await this.byId(pointer.value.toString()))
-    // the pointer is not sealed: it only says whose record, which is, to look at
+    // The pointer is not sealed: it only says whose record, which is, to look at. What is known of that tenant does
+    // not have this key, so it may be new: read again
+    const owner = pointer && (await this.#refresh(pointer.value.toString()))
     if (owner?.keys.some((key) => key.hash === hash)) return owner
     // news that came while this was read may have been of this very key
     if (news === this.#news) this.#setAbsent(record)
@@ -183,9 +184,7 @@ export class Roster {
   #tenantChanged(record: string): void {
     this.#absent.delete(record)
     const id = record.slice(TENANT.length)
-    const flight = this.#flights.get(id)
-    if (flight !== undefined) flight.isStale = true
-    else if (this.#tenants.has(id) || this.#followers.has(id)) this.#reload(id)
+    if (this.#flights.has(id) || this.#tenants.has(id) || this.#followers.has(id)) this.#reload(id)
   }
 
   #keyChanged(record: string): void {
@@ -209,11 +208,10 @@ export class Roster {
 
   async #reloadAll(): Promise<void> {
     this.#absent.clear()
-    const ids = new Set([...this.#followers.keys(), ...this.#tenants.keys()])
-    for (const flight of this.#flights.values()) flight.isStale = true
-    const waiting = [...ids]
+    const ids = [this.#flights, this.#followers, this.#tenants].flatMap((map) => [...map.keys()])
+    const waiting = [...new Set(ids)]
     while (waiting.length > 0) {
-      await Promise.allSettled(waiting.splice(0, BATCH).map((id) => this.#load(id)))
+      await Promise.allSettled(waiting.splice(0, BATCH).map((id) => this.#refresh(id)))
     }
   }
 
@@ -221,9 +219,17 @@ export class Roster {
 
   #reload(id: string): void {
     // a failure means that the store is away: when it is back, all are read again
-    this.#load(id).catch(() => undefined)
+    this.#refresh(id).catch(() => undefined)
   }
 
+  /** As the record is now, or later. */
+  #refresh(id: string): Promise<Tenant | undefined> {
+    const running = this.#flights.get(id)
+    if (running !== undefined) running.isStale = true
+    return this.#load(id)
+  }
+
+  /** As the record is, unless it is being read already. */
   #load(id: string): Promise<Tenant | undefined> {
     const running = this.#flights.get(id)
     if (running !== undefined) return running.landed

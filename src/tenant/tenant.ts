@@ -124,6 +124,13 @@ export const checkWord = (what: 'endpoint' | 'policy' | 'plan', word: string): v
   }
 }
 
+const ENGINE_URL = /^(?:unix:\/\/\/|tcp:\/\/[^/])[\x21-\x7e]{1,200}$/
+
+/** Throws TENANT_INVALID unless `endpoint` is the address of an engine or can be the name of one. */
+export const checkEndpoint = (endpoint: string): void => {
+  if (!ENGINE_URL.test(endpoint)) checkWord('endpoint', endpoint)
+}
+
 export const checkLabel = (label: string): void => {
   if (!LABEL.test(label)) {
     throw refuse(`the label ${JSON.stringify(label)} must be 1 to 64 printable characters`)

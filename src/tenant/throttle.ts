@@ -13,10 +13,11 @@ export interface ThrottleOptions {
 
 /** Only for keys that are not known to be good: those never pay, whatever their neighbours do. */
 export interface Throttle {
-  /** Whether `address` may try another key now (ms, of any clock that does not go back). */
+  /**
+   * Whether `address` may try another key now (ms, of any clock that does not go back). Every try counts when it
+   * begins: of many at once, none has ended before the others are let through.
+   */
   admits(address: string | undefined, now: number): boolean
-  /** Notes that the key it tried was unknown. */
-  charge(address: string | undefined, now: number): void
 }
 
 interface Tally {
@@ -48,22 +49,20 @@ export const createThrottle = ({
   /** By payer, the one that tried longest ago first. */
   const tallies = new Map<string, Tally>()
 
-  const current = (payer: string, now: number): Tally | undefined => {
-    const tally = tallies.get(payer)
-    return tally !== undefined && now - tally.since < window ? tally : undefined
-  }
-
   return {
-    admits: (address, now) => (current(payerOf(address), now)?.count ?? 0) < limit,
-    charge: (address, now) => {
+    admits: (address, now) => {
       const payer = payerOf(address)
-      const tally = current(payer, now) ?? { since: now, count: 0 }
+      const before = tallies.get(payer)
+      const tally = before && now - before.since < window ? before : { since: now, count: 0 }
+      if (tally.count >= limit) return false
       tally.count += 1
       tallies.delete(payer)
       tallies.set(payer, tally)
-      if (tallies.size <= capacity) return
-      const [oldest = payer] = tallies.keys()
-      tallies.delete(oldest)
+      if (tallies.size > capacity) {
+        const [oldest = payer] = tallies.keys()
+        tallies.delete(oldest)
+      }
+      return true
     },
   }
 }

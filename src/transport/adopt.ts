@@ -1,5 +1,6 @@
 /** Sockets as conduits: accepted ones, opened ones, and TLS. The one file that touches `handle` and `_handle`. */
 import { type NetConnectOpts, connect as netConnect, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { Conduit, KEEP_ALIVE_DELAY_MS, type ReadOptions } from './conduit.ts'
 
 /** Neither is public API, though both have kept their meaning from Node 10 to 26. Without them reads cost a buffer each. */
@@ -29,6 +30,10 @@ export const adopt = (socket: Socket): Conduit =>
 /** A socket that reads by its 'data' events, for every kind that ignores read buffers (TLS). */
 export const adoptPlain = (socket: Socket): Conduit =>
   new Conduit(() => ({ socket, readsIntoBuffers: false }))
+
+/** A stream inside a connection (HTTP/2), which has of a socket what conduits need; it is not reset by `reset`, but destroyed. */
+export const adoptStream = (stream: Duplex): Conduit =>
+  new Conduit(() => ({ socket: stream as Socket, readsIntoBuffers: false }))
 
 /** Starts to connect; the conduit may be written to at once. */
 export const open = (options: NetConnectOpts): Conduit =>

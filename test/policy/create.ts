@@ -18,7 +18,7 @@ const shared = withTerms(PROFILE_POLICIES.shared, TERMS)
 const open = withTerms(PROFILE_POLICIES.open, { labels: TERMS.labels! })
 
 const policyOf = (options: object, terms: Terms = TERMS): Policy =>
-  withTerms(definePolicies({ mine: options })['mine']!, terms)
+  withTerms(definePolicies({ mine: options }).mine!, terms)
 
 const send = (policy: Policy, body: unknown) => {
   const judged = judgeBody(policy, CREATE, new TextEncoder().encode(JSON.stringify(body)))
@@ -75,13 +75,7 @@ const SETTLED = [
   'Mounts',
   'CgroupParent',
 ]
-const DROPPED = [
-  'ContainerIDFile',
-  'CpuCount',
-  'CpuPercent',
-  'IOMaximumIOps',
-  'IOMaximumBandwidth',
-]
+const DROPPED = ['ContainerIDFile', 'CpuCount', 'CpuPercent', 'IOMaximumIOps', 'IOMaximumBandwidth']
 
 test('what real clients send and mean no harm by passes as it is, but for what berth settles', async (t) => {
   for (const policy of [dedicated, shared]) {
@@ -109,8 +103,8 @@ test('the open profile changes nothing but labels', async (t) => {
   for (const name of [...HARMLESS, ...Object.keys(FORBIDDEN)]) {
     const body = capture(name)
     const { json } = send(open, body)
-    const labels = { ...(body['Labels'] as object), 'berth.tenant': 'one' }
-    const { ContainerIDFile: _id, ...host } = body['HostConfig'] as Record<string, unknown>
+    const labels = { ...(body.Labels as object), 'berth.tenant': 'one' }
+    const { ContainerIDFile: _id, ...host } = body.HostConfig as Record<string, unknown>
     for (const key of DROPPED) delete host[key]
     t.strictSame({ ...json, Labels: labels }, { ...body, Labels: labels, HostConfig: host }, name)
   }
@@ -175,7 +169,9 @@ const WALLS: readonly (readonly [object, RegExp])[] = [
     /Mounts\[0\]\.VolumeOptions\.DriverConfig.*volume-opt/,
   ],
   [
-    { Mounts: [{ Type: 'volume', Target: '/t', VolumeOptions: { DriverConfig: { Name: 'nfs' } } }] },
+    {
+      Mounts: [{ Type: 'volume', Target: '/t', VolumeOptions: { DriverConfig: { Name: 'nfs' } } }],
+    },
     /DriverConfig/,
   ],
 ]
@@ -198,7 +194,11 @@ test('strip leaves out what deny refuses, and nothing of it is left', async (t) 
     const { json, warnings } = withHost(strip, host)
     const [key = ''] = Object.keys(host)
     const left = JSON.stringify(json.HostConfig[key] ?? null)
-    t.match(left, /^(?:null|\[\]|\[\{"Type":"volume","Target":"\/t","VolumeOptions":\{\}\}\]|\{\}|\{"Type":"json-file".*\})$/, `${key} is ${left}`)
+    t.match(
+      left,
+      /^(?:null|\[\]|\[\{"Type":"volume","Target":"\/t","VolumeOptions":\{\}\}\]|\{\}|\{"Type":"json-file".*\})$/,
+      `${key} is ${left}`,
+    )
     t.ok(warnings.length > 0, `${key}: a warning`)
   }
 })
@@ -256,12 +256,16 @@ test('the limits of the plan hold, whether a client sent its own or not', async 
 })
 
 test('logs are always small', async (t) => {
-  const logs = (config: unknown) => withHost(dedicated, { LogConfig: config }).json.HostConfig.LogConfig
+  const logs = (config: unknown) =>
+    withHost(dedicated, { LogConfig: config }).json.HostConfig.LogConfig
   const small = { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } }
   t.strictSame(withHost(dedicated, {}).json.HostConfig.LogConfig, small)
   t.strictSame(logs(null), small)
   t.strictSame(logs({ Type: '', Config: {} }), small)
-  t.strictSame(logs({ Type: 'json-file', Config: { 'max-size': '99g', 'max-file': '1000' } }), small)
+  t.strictSame(
+    logs({ Type: 'json-file', Config: { 'max-size': '99g', 'max-file': '1000' } }),
+    small,
+  )
   t.strictSame(logs({ Type: 'json-file', Config: { 'max-size': '-1' } }), small)
   t.match(logs({ Type: 'local', Config: { 'max-size': '1m', tag: 'x' } }), {
     Type: 'local',
@@ -284,7 +288,19 @@ test('labels of reserved families are dropped, those of the owner are set', asyn
 test('where root is forbidden a number runs it, without new privileges', async (t) => {
   const rootless = policyOf({ runAs: 1000 })
   const userOf = (user: unknown) => send(rootless, { Image: 'a', User: user }).json.User
-  for (const user of ['', '0', '00', 'root', 'app', '0:0', '1000:0', '+5', '4294967296', ' 5', '5:']) {
+  for (const user of [
+    '',
+    '0',
+    '00',
+    'root',
+    'app',
+    '0:0',
+    '1000:0',
+    '+5',
+    '4294967296',
+    ' 5',
+    '5:',
+  ]) {
     t.equal(userOf(user), '1000:1000', JSON.stringify(user))
   }
   for (const user of ['5', '65534', '5:6']) t.equal(userOf(user), user)
@@ -342,9 +358,15 @@ test('endpoints join networks by their names only, and not that of the host', as
   const endpoints = (config: object) =>
     send(dedicated, { Image: 'a', NetworkingConfig: { EndpointsConfig: config } })
   t.throws(() => endpoints({ host: {} }), { code: 'POLICY_DENIED', message: /--network host/ })
-  const { json, references } = endpoints({ mine: { NetworkID: 'abc', Aliases: ['x'], Gateway: 'y' } })
+  const { json, references } = endpoints({
+    mine: { NetworkID: 'abc', Aliases: ['x'], Gateway: 'y' },
+  })
   t.strictSame(json.NetworkingConfig.EndpointsConfig, { mine: { Aliases: ['x'] } })
-  t.match(references, [{ kind: 'image' }, { kind: 'network', name: 'mine' }, { kind: 'network', name: 'abc' }])
+  t.match(references, [
+    { kind: 'image' },
+    { kind: 'network', name: 'mine' },
+    { kind: 'network', name: 'abc' },
+  ])
   t.throws(
     () => endpoints({ mine: { DriverOpts: { 'com.docker.network.endpoint.sysctls': 'x' } } }),
     { code: 'POLICY_DENIED' },

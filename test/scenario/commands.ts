@@ -4,7 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { test } from 'tap'
-import { docker, type Host, startDocker } from '../../fixtures/docker.ts'
+import { docker, type Host, type Ran, startDocker } from '../../fixtures/docker.ts'
 import { alike, sortLines, startPair, succeed } from '../support/docker.ts'
 
 /** Commands that leave the engine as it was. */
@@ -65,7 +65,7 @@ test('the life of a container', async (t) => {
     pair,
     'a container is started, looked at, changed and removed',
     async (host, name) => {
-      const says = []
+      const says: (Ran | string)[] = []
       const say = async (...args: string[]) => says.push(await docker(host, args))
       await succeed(host, ['create', '--name', name, 'busybox', 'sleep', '1000'])
       await say('start', name)
@@ -88,7 +88,7 @@ test('the life of a container', async (t) => {
 
   await alike(t, pair, 'exec', async (host, name) => {
     await start(host, name)
-    const says = []
+    const says: (Ran | string)[] = []
     const say = async (...args: string[]) => says.push(await docker(host, ['exec', ...args]))
     await say(name, 'echo', 'hi')
     await say(name, 'sh', '-c', 'echo out; echo err >&2; exit 5')
@@ -215,7 +215,7 @@ test('everything unused is pruned', async (t) => {
       '/data/file',
       '/file',
     ])
-    const says = []
+    const says: (Ran | string)[] = []
     for (const kind of [
       'system df',
       'container prune -f',

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { test } from 'tap'
-import { docker, type Host, startDocker } from '../../fixtures/docker.ts'
+import { docker, type Host, type Ran, startDocker } from '../../fixtures/docker.ts'
 import { alike, type Pair, sorted, sortLines, startPair, succeed } from '../support/docker.ts'
 
 const PORT = 8080
@@ -19,7 +19,7 @@ const COMPOSE = `services:
   web:
     image: busybox
     init: true
-    command: sh -c 'mkdir /www && cp /data/file /www/index.html && echo serving && exec httpd -f -p 80 -h /www'
+    command: sh -c 'mkdir -p /www && cp /data/file /www/index.html && echo serving && exec httpd -f -p 80 -h /www'
     volumes: ['data:/data:ro']
     networks: [front, back]
     ports: ['127.0.0.1:${PORT}:80']
@@ -35,47 +35,39 @@ volumes: { data: {} }
 
 const JOB = {
   Dockerfile: 'FROM busybox\nCOPY script /script\nCMD ["sh", "/script"]\n',
-  script: 'echo $WORD; wget -qO- http://web/; echo done\n',
+  script: 'echo $WORD; until wget -qO- http://web/ 2>/dev/null; do sleep 0.1; done; echo done\n',
 }
 
 test('compose', async (t) => {
   const pair = await startPair(t)
   const folder = t.testdir({ 'compose.yaml': COMPOSE, job: JOB })
 
-  const compose = async (host: Host, name: string, ...args: string[]) =>
-    sorted(
-      await docker(host, [
-        'compose',
-        '--progress',
-        'plain',
-        '-p',
-        name,
-        '-f',
-        join(folder, 'compose.yaml'),
-        ...args,
-      ]),
-    )
+  const project = (name: string): string[] => {
+    const file = join(folder, 'compose.yaml')
+    return ['compose', '--progress', 'plain', '-p', name, '-f', file]
+  }
 
   await alike(t, pair, 'up --build, ps, logs, exec, run, stop, down', async (host, name) => {
-    const project = (...args: string[]) => compose(host, name, ...args)
-    const up = await project('up', '--build', '--detach')
+    const compose = async (...args: string[]) =>
+      sorted(await docker(host, [...project(name), ...args]))
+    const up = await compose('up', '--build', '--detach')
     t.equal(up.code, 0)
     const served = await httpGet(pair, PORT)
     t.match(served, 'stored')
-    const says = { up: up.code, wait: await project('wait', 'job') } as Record<string, unknown>
-    says.again = await project('up', '--detach')
-    says.list = await project(
+    const says: Record<string, unknown> = { again: await compose('up', '--detach') }
+    says.job = await docker(host, ['wait', `${name}-job-1`])
+    says.list = await compose(
       'ps',
       '--all',
       '--format',
       '{{.Name}} {{.Service}} {{.State}} {{.Health}} {{.Ports}}',
     )
-    says.config = await project('config', '--images')
-    says.logs = await project('logs', '--no-color', 'job', 'db')
-    says.exec = await project('exec', '-T', 'web', 'sh', '-c', 'cat /data/file; exit 4')
-    says.run = await project('run', '--rm', '--no-deps', '-T', 'job', 'echo', 'once')
-    says.top = (await project('top', 'db')).code
-    says.images = (await project('images', '--quiet')).code
+    says.config = await compose('config', '--images')
+    says.logs = await compose('logs', '--no-color', 'job', 'db')
+    says.exec = await compose('exec', '-T', 'web', 'sh', '-c', 'cat /data/file; exit 4')
+    says.run = await compose('run', '--rm', '--no-deps', '-T', 'job', 'echo', 'once')
+    says.top = (await compose('top', 'db')).code
+    says.images = (await compose('images', '--quiet')).code
     says.projects = await docker(host, [
       'compose',
       'ls',
@@ -84,9 +76,9 @@ test('compose', async (t) => {
       '--filter',
       `name=${name}`,
     ])
-    says.scaled = (await project('up', '--detach', '--scale', 'db=2', '--no-build')).code
-    says.stop = (await project('stop', '--timeout', '5')).code
-    says.down = await project('down', '--volumes', '--rmi', 'local')
+    says.scaled = (await compose('up', '--detach', '--scale', 'db=2', '--no-build')).code
+    says.stop = (await compose('stop', '--timeout', '5')).code
+    says.down = await compose('down', '--volumes', '--rmi', 'local')
     says.left = [
       await docker(host, ['ps', '--all']),
       await docker(host, ['volume', 'ls', '--filter', `name=${name}`]),
@@ -95,53 +87,21 @@ test('compose', async (t) => {
     return says
   })
 
-  await alike(t, pair, 'up in the foreground, until ctrl-C', async (host, name) => {
-    const args = [
-      'compose',
-      '--progress',
-      'quiet',
-      '-p',
-      name,
-      '-f',
-      join(folder, 'compose.yaml'),
-      'up',
-      '--no-color',
-    ]
-    const up = await startDocker(host, args)
-    const errors = text(up.stderr)
-    let shown = ''
-    for await (const chunk of up.stdout.iterator({ destroyOnReturn: false })) {
-      shown += chunk
-      if (shown.includes('job-1 exited')) break
-    }
-    up.stdout.resume()
-    up.kill('SIGINT')
-    const [code] = await once(up, 'close')
-    await succeed(host, [
-      'compose',
-      '-p',
-      name,
-      '-f',
-      join(folder, 'compose.yaml'),
-      'down',
-      '--volumes',
-      '--rmi',
-      'local',
-    ])
-    await errors
-    return { code, shown: sortLines(shown) }
-  })
-
-  await alike(t, pair, 'logs -f ends with the project', async (host, name) => {
-    const project = (...args: string[]) => compose(host, name, ...args)
-    await project('up', '--detach')
-    const [followed] = await Promise.all([
-      project('logs', '--follow', '--no-color', '--no-log-prefix'),
-      new Promise((resolve) => setTimeout(resolve, 500)).then(() => project('kill')),
-    ])
-    await project('down', '--volumes', '--rmi', 'local')
-    return followed
-  })
+  await alike(
+    t,
+    pair,
+    'up in the foreground and logs -f, each until ctrl-C',
+    async (host, name) => {
+      await succeed(host, [...project(name), 'build', '--quiet'])
+      const up = await interrupted(host, [...project(name), 'up', '--no-color'], 'job-1 exited')
+      await succeed(host, [...project(name), 'up', '--detach'])
+      await succeed(host, ['wait', `${name}-job-1`])
+      const follow = [...project(name), 'logs', '--follow', '--no-log-prefix', '--tail', '1', 'job']
+      const logs = await interrupted(host, follow, 'done')
+      await succeed(host, [...project(name), 'down', '--volumes', '--rmi', 'local'])
+      return { up, logs }
+    },
+  )
 
   await alike(t, pair, 'a service that cannot start', async (host, name) => {
     const failed = await docker(
@@ -155,6 +115,19 @@ test('compose', async (t) => {
     return { ...failed, stdout: sortLines(failed.stdout) }
   })
 })
+
+/** Runs a command until it has shown `mark`, then presses ctrl-C. */
+const interrupted = async (host: Host, args: readonly string[], mark: string): Promise<Ran> => {
+  const command = await startDocker(host, args)
+  const stderr = text(command.stderr)
+  let stdout = ''
+  command.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    stdout += chunk
+    if (!command.killed && stdout.includes(mark)) command.kill('SIGINT')
+  })
+  const [code] = await once(command, 'close')
+  return sorted({ code, stdout, stderr: await stderr })
+}
 
 /** The page that a published port of the engine serves. */
 const httpGet = ({ engine }: Pair, port: number): Promise<string> =>

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import { test } from 'tap'
-import { docker, startDocker } from '../../fixtures/docker.ts'
+import { docker, type Ran, startDocker } from '../../fixtures/docker.ts'
 import { alike, startPair, succeed } from '../support/docker.ts'
 
 test('images', async (t) => {
@@ -15,7 +15,7 @@ test('images', async (t) => {
 
   await alike(t, pair, 'tag, push, rmi, pull, inspect', async (host, name) => {
     const image = `127.0.0.1:5000/${name}/app:1`
-    const says = []
+    const says: Ran[] = []
     const say = async (...args: string[]) => says.push(await docker(host, args))
     await say('tag', 'busybox', image)
     // A layer that the registry has under another name is mounted, not sent.
@@ -33,7 +33,7 @@ test('images', async (t) => {
   })
 
   await alike(t, pair, 'commit, history, export and import', async (host, name) => {
-    const says = []
+    const says: Ran[] = []
     const say = async (...args: string[]) => says.push(await docker(host, args))
     await succeed(host, ['run', '--name', name, 'busybox', 'sh', '-c', 'echo data >/file'])
     await say('commit', '--change', 'CMD cat /file', '--message', 'hello', name, name)

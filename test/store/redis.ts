@@ -65,7 +65,7 @@ test('while Redis is away every call fails at once, and all heals when it is bac
   for (const call of calls) {
     await t.rejects(call(), { code: 'STORE_UNAVAILABLE' })
   }
-  t.ok(performance.now() - start < 50, 'without waiting')
+  t.ok(performance.now() - start < 200, 'without waiting')
   await server.start()
   await until(() => a.state === 'up' && b.state === 'up')
   t.same(states, ['away', 'up'])

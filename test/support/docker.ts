@@ -66,6 +66,8 @@ const VARYING: readonly (readonly [RegExp, string])[] = [
   [/\b\d+(\.\d+)?(ms|s)\b/g, 'TIME'],
   [/\b(\d{1,3}\.){3}\d{1,3}\b/g, 'ADDRESS'],
   [/([0-9a-f]{2}:){5}[0-9a-f]{2}/g, 'MAC'],
+  // BuildKit stamps what a step prints with seconds since its start.
+  [/^(#\d+ )?\d+\.\d{3} /gm, '$1TIME '],
   // The engine lists its runtimes in no fixed order.
   [/Runtimes: .*/g, 'Runtimes: SOME'],
   // Columns are as wide as what is in them.

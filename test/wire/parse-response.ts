@@ -128,7 +128,9 @@ test('what is written is read as the same, and written again as the same', async
       const text = writeResponseHead('GET', head, head.framing, close)
       t.match(text, /^HTTP\/1\.1 [0-9]{3} [A-Za-z ]*\r\n(?:[!-9;-~]+: ?[\t -~]*\r\n)*\r\n$/)
       const again = parseResponseHead(text.slice(0, -4), 'GET')
-      t.same({ ...again, keepAlive: head.keepAlive }, head)
+      // RFC 9110 8.6: what a 204 announces goes no further
+      const announced = status === 204 ? undefined : head.announcedLength
+      t.same({ ...again, keepAlive: head.keepAlive }, { ...head, announcedLength: announced })
       t.equal(writeResponseHead('GET', again, again.framing, close), text)
     }),
     { numRuns: 500 },

@@ -1,0 +1,112 @@
+/** One run: a fresh engine, a fresh contender before it, and the load program in front of both. */
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { Contender } from './contender.ts'
+import { type Figures, figuresOf, type Histogram, type LoadReport } from './figures.ts'
+import { native } from './native.ts'
+import { answersPing, freePort, Program, pinned } from './process.ts'
+import type { Scale, Workload } from './workload.ts'
+
+export interface Run {
+  readonly figures: Figures
+  readonly histogram: Histogram
+}
+
+/** A contender at work: where it listens, and which processes it is. */
+export interface Standing {
+  readonly port: number
+  readonly folder: string
+  readonly contender: Program
+  readonly engine: Program
+}
+
+/** Starts both, calls `use`, and stops both whatever comes of it. */
+export const standing = async <T>(
+  contender: Contender,
+  use: (standing: Standing) => Promise<T>,
+): Promise<T> => {
+  const folder = mkdtempSync(join(tmpdir(), 'berth-bench-'))
+  const started: Program[] = []
+  const start = async (program: Promise<Program>): Promise<Program> => {
+    started.push(await program)
+    return program
+  }
+  try {
+    const [socket, enginePort] = [join(folder, 'engine.sock'), await freePort()]
+    const engineCommand = { file: native('engine'), args: [`unix:${socket}`, `tcp:${enginePort}`] }
+    const engine = await start(
+      Program.start(pinned(engineCommand, 'around'), () => answersPing(enginePort)),
+    )
+    if (contender.command === undefined)
+      return await use({ port: enginePort, folder, contender: engine, engine })
+    const port = await freePort()
+    const command = pinned(contender.command({ port, socket, folder }), 'system')
+    const program = await start(Program.start(command, () => answersPing(port)))
+    return await use({ port, folder, contender: program, engine })
+  } finally {
+    await Promise.all(started.map((program) => program.stop()))
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+const run = promisify(execFile)
+
+/**
+ * Puts a workload on what stands, and waits for the end.
+ * @param more options of the load program that win over the workload's
+ * @throws Error when an answer was not what it should be
+ */
+export const load = async (
+  { port, folder, contender, engine }: Standing,
+  workload: Workload,
+  scale: Scale,
+  more: readonly string[] = [],
+): Promise<LoadReport> => {
+  const request = join(folder, 'request')
+  writeFileSync(request, workload.request(scale), 'latin1')
+  const { file, args } = pinned(
+    {
+      file: native('load'),
+      args: [
+        workload.mode,
+        ...['--to', `tcp:${port}`, '--request', request],
+        ...['--watch', `contender:${contender.pids}`, '--watch', `engine:${engine.pids}`],
+        ...workload.load(scale),
+        ...more,
+      ],
+    },
+    'around',
+  )
+  const { stdout } = await run(file, args, { maxBuffer: 64 << 20 })
+  return JSON.parse(stdout) as LoadReport
+}
+
+/** @param rate requests a second, for workloads of a fixed rate */
+export const measure = async (
+  contender: Contender,
+  workload: Workload,
+  scale: Scale,
+  rate?: number,
+): Promise<Run> =>
+  standing(contender, async (place) => {
+    const more = rate === undefined ? [] : ['--rate', String(Math.round(rate))]
+    const report = await load(place, workload, scale, more)
+    return {
+      figures: figuresOf(report, workload.unit, scale.streams),
+      histogram: report.histogram,
+    }
+  })
+
+/** Calls `each` for every contender in every round, in an order that is reversed each time: nobody is always first. */
+export const interleaved = async <T>(
+  contenders: readonly T[],
+  rounds: number,
+  each: (contender: T, round: number) => Promise<void>,
+): Promise<void> => {
+  for (let round = 0; round < rounds; round++)
+    for (const contender of round % 2 === 0 ? contenders : contenders.toReversed())
+      await each(contender, round)
+}

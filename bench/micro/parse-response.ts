@@ -1,0 +1,6 @@
+/** Text of a response head -> ResponseHead. */
+import { parseResponseHead } from '../../src/wire/parse-response.ts'
+import { RESPONSE } from './heads.ts'
+import { time } from './time.ts'
+
+time(() => parseResponseHead(RESPONSE, 'GET'))

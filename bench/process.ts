@@ -1,0 +1,142 @@
+/** Starts programs in groups of their own, finds what they started in turn, and leaves none behind. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { availableParallelism } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+export interface Command {
+  readonly file: string
+  readonly args: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** `system` under test has a core to itself; everything around it shares the others. */
+export type Side = 'system' | 'around'
+
+const CORES = availableParallelism()
+export const isPinned = CORES > 1
+const CORES_OF: Readonly<Record<Side, string>> = {
+  system: String(CORES - 1),
+  around: CORES > 2 ? `0-${CORES - 2}` : '0',
+}
+
+/** The same command on the cores of its side. */
+export const pinned = ({ file, args, env }: Command, side: Side): Command =>
+  isPinned
+    ? { file: 'taskset', args: ['-c', CORES_OF[side], file, ...args], ...(env && { env }) }
+    : { file, args, ...(env && { env }) }
+
+const START_MS = 10_000
+const running = new Set<Program>()
+
+process.on('exit', () => {
+  for (const program of running) program.kill()
+})
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+
+export class Program {
+  readonly #child: ChildProcess
+  readonly #name: string
+  #said = ''
+
+  private constructor(command: Command) {
+    this.#name = command.file
+    this.#child = spawn(command.file, command.args, {
+      detached: true, // its own process group: workers go with their master
+      env: { ...process.env, ...command.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    const hear = (text: Buffer) => {
+      this.#said = (this.#said + text).slice(-4_000_000)
+    }
+    this.#child.stdout?.on('data', hear)
+    this.#child.stderr?.on('data', hear)
+    this.#child.on('error', hear)
+    running.add(this)
+  }
+
+  /** @param ready is asked until it says yes; throws when the program ends first or takes too long */
+  static async start(command: Command, ready: () => Promise<boolean>): Promise<Program> {
+    const program = new Program(command)
+    const started = performance.now()
+    while (!(await ready())) {
+      if (program.#child.exitCode === null && performance.now() - started < START_MS) {
+        await sleep(10)
+        continue
+      }
+      program.kill()
+      throw new Error(`${program.#name} did not start: ${program.said.trim() || 'without a word'}`)
+    }
+    return program
+  }
+
+  get said(): string {
+    return this.#said
+  }
+
+  /** The process and everything below it. */
+  get pids(): number[] {
+    return this.#child.pid === undefined ? [] : descendants(this.#child.pid)
+  }
+
+  kill(): void {
+    running.delete(this)
+    if (this.#child.pid === undefined || this.#child.exitCode !== null) return
+    try {
+      process.kill(-this.#child.pid, 'SIGKILL')
+    } catch {
+      // it has gone by itself
+    }
+  }
+
+  async stop(): Promise<void> {
+    const { exitCode, signalCode } = this.#child
+    this.kill()
+    if (exitCode === null && signalCode === null) await once(this.#child, 'exit')
+  }
+}
+
+const parentOf = (pid: string): number => {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return Number(stat.slice(stat.lastIndexOf(')') + 4).split(' ')[0])
+  } catch {
+    return -1
+  }
+}
+
+const descendants = (root: number): number[] => {
+  const parents = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((pid) => [Number(pid), parentOf(pid)] as const)
+  const found = [root]
+  for (let i = 0; i < found.length; i++)
+    for (const [pid, parent] of parents) if (parent === found[i]) found.push(pid)
+  return found
+}
+
+/** A port that nobody listens on now. */
+export const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
+
+/** True when an HTTP server answers a ping there. */
+export const answersPing = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.setTimeout(1000, () => socket.destroy())
+    socket.on('connect', () => socket.write('GET /_ping HTTP/1.1\r\nHost: localhost\r\n\r\n'))
+    socket.on('data', (bytes) => {
+      resolve(bytes.toString('latin1').startsWith('HTTP/1.1 200'))
+      socket.destroy()
+    })
+    socket.on('error', () => {})
+    socket.on('close', () => resolve(false))
+  })

@@ -1,0 +1,284 @@
+/** The workloads, as data: what is asked, how, and what it is counted in. */
+import { readFileSync } from 'node:fs'
+import type { Need } from './contender.ts'
+
+export type Unit = 'request' | 'GB' | 'stream'
+
+export interface Workload {
+  readonly name: string
+  readonly title: string
+  readonly unit: Unit
+  readonly needs?: Need
+  /** Of the load program: ask, echo, flood or hold. */
+  readonly mode: 'ask' | 'echo' | 'flood' | 'hold'
+  /** Options of the load program beside those that every run has. */
+  readonly load: (scale: Scale) => readonly string[]
+  /** Request head (and small body), as it goes on the wire. */
+  readonly request: (scale: Scale) => string
+  /** Rounds in a full run: five where a target hangs on it. */
+  readonly rounds: 3 | 5
+  readonly isQuick?: true
+  /** Requests a second are fixed, the same for everybody: half of what the slower of berth and HAProxy can do. */
+  readonly atHalfLoad?: true
+}
+
+/** How much of everything a run does. */
+export interface Scale {
+  readonly seconds: number
+  readonly warmup: number
+  readonly bulkBytes: number
+  readonly streams: number
+}
+
+export const MIB = 1 << 20
+const WARM_BYTES = 128 * MIB
+/** What the engine of the bench answers to a list. */
+const LIST_BYTES = 3072
+const ATTACHED = ['--status', '101']
+
+/** Each stream takes two descriptors of a proxy. */
+const streamsThatFit = (): number => {
+  const limits = readFileSync('/proc/self/limits', 'utf8')
+  const open = Number(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? 1024)
+  return Math.min(8000, Math.floor((open - 500) / 2 / 16) * 16)
+}
+
+export const SCALES = {
+  full: { seconds: 1, warmup: 1, bulkBytes: 1024 * MIB, streams: streamsThatFit() },
+  /** A workload that was asked for by name. */
+  named: { seconds: 3, warmup: 2, bulkBytes: 4096 * MIB, streams: streamsThatFit() },
+  quick: { seconds: 0.8, warmup: 0.8, bulkBytes: 512 * MIB, streams: 2000 },
+  /** Enough to see that everything works. */
+  smoke: { seconds: 0.1, warmup: 0.05, bulkBytes: 8 * MIB, streams: 64 },
+} as const satisfies Record<string, Scale>
+
+/** What the docker CLI 28 sends on every request. */
+const head = (method: string, path: string, ...fields: string[]): string =>
+  [
+    `${method} /v1.51${path} HTTP/1.1`,
+    'Host: localhost',
+    'User-Agent: Docker-Client/28.5.2 (linux)',
+    'Traceparent: 00-5af2b4c81b1f4c6d8f0a3d2e1c0b9a87-1f2e3d4c5b6a7988-01',
+    ...fields,
+    '\r\n',
+  ].join('\r\n')
+
+const withBody = (path: string, body: string): string =>
+  head('POST', path, 'Content-Type: application/json', `Content-Length: ${body.length}`) + body
+
+const LIST = head('GET', '/containers/json')
+const ATTACH = head(
+  'POST',
+  '/containers/bench/attach?stderr=1&stdin=1&stdout=1&stream=1',
+  'Connection: Upgrade',
+  'Content-Length: 0',
+  'Content-Type: text/plain',
+  'Upgrade: tcp',
+)
+const FOLLOW = head('GET', '/containers/bench/logs?follow=1&stderr=1&stdout=1&tail=all')
+
+/** A create as docker makes it, with environment up to about `size` bytes. */
+const createBody = (size: number): string => {
+  const bare = JSON.stringify(createOf([]))
+  const pair = `SETTING_000=${'value-'.repeat(20)}`
+  const count = Math.max(0, Math.floor((size - bare.length) / (pair.length + 3)))
+  const env = Array.from({ length: count }, (_, i) =>
+    pair.replace('000', String(i).padStart(3, '0')),
+  )
+  return JSON.stringify(createOf(env))
+}
+
+const createOf = (env: readonly string[]) => ({
+  Hostname: '',
+  Domainname: '',
+  User: '',
+  AttachStdin: false,
+  AttachStdout: true,
+  AttachStderr: true,
+  Tty: false,
+  OpenStdin: false,
+  StdinOnce: false,
+  Env: env,
+  Cmd: ['httpd', '-f', '-p', '8080'],
+  Image: 'busybox:latest',
+  Volumes: {},
+  WorkingDir: '',
+  Entrypoint: null,
+  OnBuild: null,
+  Labels: { 'com.docker.compose.project': 'project', 'com.docker.compose.service': 'service' },
+  HostConfig: {
+    Binds: null,
+    NetworkMode: 'bridge',
+    PortBindings: { '8080/tcp': [{ HostIp: '', HostPort: '' }] },
+    RestartPolicy: { Name: 'no', MaximumRetryCount: 0 },
+    AutoRemove: false,
+    Privileged: false,
+    PublishAllPorts: false,
+    ReadonlyRootfs: false,
+    Memory: 0,
+    NanoCpus: 0,
+    CpuShares: 0,
+  },
+  NetworkingConfig: { EndpointsConfig: { bridge: null } },
+})
+
+const timed = (connections: number, ...more: string[]) => ({
+  mode: 'ask' as const,
+  unit: 'request' as const,
+  load: ({ seconds, warmup }: Scale) => [
+    ...['--connections', String(connections)],
+    ...['--seconds', String(seconds), '--warmup', String(warmup)],
+    ...more,
+  ],
+})
+
+const list = (connections: number, ...more: string[]) => ({
+  ...timed(connections, '--expect', String(LIST_BYTES), ...more),
+  request: () => LIST,
+})
+
+const create = (size: number) => ({
+  ...timed(8, '--status', '201'),
+  request: () => withBody('/containers/create?name=bench', createBody(size)),
+  rounds: 3 as const,
+})
+
+type BodyKind = 'length' | 'chunked'
+const once = ['--count', '1', '--warm-bytes', String(WARM_BYTES)]
+/** Warm-up bytes come on top, so that what is measured is what it says. */
+const sized = ({ bulkBytes }: Scale): number => bulkBytes + WARM_BYTES
+
+const down = (kind: BodyKind) => ({
+  unit: 'GB' as const,
+  needs: 'bulk' as const,
+  mode: 'ask' as const,
+  load: (scale: Scale) => [...once, '--expect', String(sized(scale))],
+  request: (scale: Scale) => head('GET', `/images/bench-${sized(scale)}-${kind}/get`),
+  rounds: 3 as const,
+})
+
+const up = (kind: BodyKind) => ({
+  unit: 'GB' as const,
+  needs: 'bulk' as const,
+  mode: 'ask' as const,
+  load: (scale: Scale) => [
+    ...once,
+    ...['--upload', String(sized(scale))],
+    ...(kind === 'chunked' ? ['--chunked'] : []),
+  ],
+  request: (scale: Scale) =>
+    head(
+      'POST',
+      '/images/load?quiet=1',
+      'Content-Type: application/x-tar',
+      kind === 'chunked' ? 'Transfer-Encoding: chunked' : `Content-Length: ${sized(scale)}`,
+    ),
+  rounds: 3 as const,
+})
+
+const echo = (bytes: number) => ({
+  unit: 'request' as const,
+  needs: 'hijack' as const,
+  mode: 'echo' as const,
+  load: ({ seconds, warmup }: Scale) => [
+    ...ATTACHED,
+    ...['--message', String(bytes)],
+    ...['--seconds', String(seconds), '--warmup', String(warmup / 2)],
+  ],
+  request: () => ATTACH,
+})
+
+/** TLS, h2c, gRPC and tenants have their rows here as soon as `berthIn` starts a listener for them (`needs: 'tls'`). */
+export const WORKLOADS: readonly Workload[] = [
+  { name: 'get-1', title: 'GET /containers/json, 1 connection', ...list(1), rounds: 5 },
+  {
+    name: 'get-32',
+    title: 'GET /containers/json, 32 connections',
+    ...list(32),
+    rounds: 5,
+    isQuick: true,
+  },
+  { name: 'get-256', title: 'GET /containers/json, 256 connections', ...list(256), rounds: 3 },
+  {
+    name: 'get-32-half',
+    title: 'GET /containers/json, 32 connections, half load at a fixed rate',
+    ...list(32),
+    rounds: 5,
+    atHalfLoad: true,
+  },
+  {
+    name: 'get-fresh',
+    title: 'GET /containers/json, a new connection each, 8 at a time',
+    ...list(8, '--fresh'),
+    rounds: 3,
+  },
+  {
+    name: 'ping-32',
+    title: 'GET /_ping, 32 connections',
+    ...timed(32, '--expect', '2'),
+    request: () => head('GET', '/_ping'),
+    rounds: 3,
+  },
+  { name: 'create-4k', title: 'POST /containers/create, 4 KB, 8 connections', ...create(4096) },
+  { name: 'create-64k', title: 'POST /containers/create, 64 KB, 8 connections', ...create(65_536) },
+  { name: 'bulk-down-length', title: 'bulk down, Content-Length', ...down('length') },
+  {
+    name: 'bulk-down-chunked',
+    title: 'bulk down, chunked (docker save)',
+    ...down('chunked'),
+    isQuick: true,
+  },
+  { name: 'bulk-up-length', title: 'bulk up, Content-Length', ...up('length') },
+  { name: 'bulk-up-chunked', title: 'bulk up, chunked (docker load)', ...up('chunked') },
+  {
+    name: 'attach-echo-1',
+    title: 'attach, echo of 1 byte',
+    ...echo(1),
+    rounds: 5,
+    isQuick: true,
+  },
+  { name: 'attach-echo-1k', title: 'attach, echo of 1 KB', ...echo(1024), rounds: 3 },
+  {
+    name: 'attach-flood',
+    title: 'attach, both directions at once',
+    unit: 'GB',
+    needs: 'hijack',
+    mode: 'flood',
+    load: ({ bulkBytes }) => [
+      ...ATTACHED,
+      ...['--warm-bytes', String(WARM_BYTES / 2), '--bytes', String(bulkBytes / 2)],
+    ],
+    request: () => ATTACH,
+    rounds: 3,
+  },
+  {
+    name: 'logs-first',
+    title: 'logs -f on a new connection, until the first byte',
+    ...timed(1, '--fresh', '--until-body'),
+    needs: 'stream',
+    request: () => FOLLOW,
+    rounds: 3,
+  },
+  {
+    name: 'logs-idle',
+    title: 'idle logs -f streams',
+    unit: 'stream',
+    needs: 'stream',
+    mode: 'hold',
+    load: ({ streams }) => ['--connections', String(streams)],
+    request: () => FOLLOW,
+    rounds: 3,
+  },
+]
+
+/** Those whose name begins with one of `names`; all where none is named. @throws Error for a name that fits nothing */
+export const workloadsNamed = (names: readonly string[]): Workload[] => {
+  for (const name of names)
+    if (!WORKLOADS.some((workload) => workload.name.startsWith(name)))
+      throw new Error(
+        `no workload begins with "${name}"; there are ${WORKLOADS.map((w) => w.name).join(', ')}`,
+      )
+  return WORKLOADS.filter(
+    (workload) => names.length === 0 || names.some((name) => workload.name.startsWith(name)),
+  )
+}

@@ -1,0 +1,163 @@
+/** One HTTP/2 stream as an exchange: heads as field lists, bodies as DATA. */
+import type { OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2'
+import { FAILURES, type Failure } from '../errors.ts'
+import type { Call, Connection, Exchange } from '../exchange.ts'
+import { adoptStream } from '../transport/adopt.ts'
+import type { Conduit, Receiver } from '../transport/conduit.ts'
+import type { RequestHead, ResponseHead } from '../wire/head.ts'
+import { refuseCall } from './grpc-refusal.ts'
+import { H2_ERROR } from './h2-guard.ts'
+
+/** What an exchange needs to know of the connection it came on. */
+export interface H2Carrier {
+  readonly facts: Connection
+  readonly apiVersion: string
+}
+
+/** Nobody reads the request any more; what still comes is thrown away. */
+const IGNORE: Receiver = { received() {}, ended() {}, gone() {} }
+
+export class H2Exchange implements Exchange {
+  readonly id: string
+  readonly head: RequestHead
+  readonly call: Call | undefined
+  readonly takesPlainBody = true
+  readonly canHijack = false
+  status = 0
+  isGone = false
+  onGone: (() => void) | undefined
+  readonly #stream: ServerHttp2Stream
+  #client: Conduit | undefined
+  readonly #carrier: H2Carrier
+  #isBodyRead: boolean
+  #isOver = false
+
+  constructor(
+    id: string,
+    head: RequestHead,
+    stream: ServerHttp2Stream,
+    carrier: H2Carrier,
+    call: Call | undefined,
+  ) {
+    this.id = id
+    this.head = head
+    this.call = call
+    this.#stream = stream
+    this.#carrier = carrier
+    this.#isBodyRead = head.framing.kind === 'none'
+    // an error of a stream is told by its end
+    stream.on('error', () => {})
+    stream.once('close', this.#onClose)
+  }
+
+  get client(): Conduit {
+    if (this.#client === undefined) {
+      this.#client = adoptStream(this.#stream)
+      this.#client.hold()
+    }
+    return this.#client
+  }
+
+  get connection(): Connection {
+    return this.#carrier.facts
+  }
+
+  invite(): void {}
+
+  bodyRead(): void {
+    this.#isBodyRead = true
+    this.client.receiver = IGNORE
+    this.client.flow()
+  }
+
+  respond(head: ResponseHead, first: Buffer, from: Conduit): void {
+    this.status = head.status
+    const isEmpty = head.framing.kind === 'none'
+    this.#answer(responseFields(head), isEmpty)
+    if (first.length > 0) this.client.forward(first, from)
+  }
+
+  #answer(fields: OutgoingHttpHeaders, endStream: boolean): void {
+    if (this.#stream.destroyed || this.#stream.headersSent) return
+    this.#stream.respond(fields, { endStream })
+  }
+
+  hijack(): void {
+    throw new Error('a stream of HTTP/2 was about to be hijacked')
+  }
+
+  speakH2(): void {
+    throw new Error('HTTP/2 was about to be spoken inside HTTP/2')
+  }
+
+  refuse(failure: Failure): void {
+    if (this.#isOver || this.isGone) return
+    const says = `berth: ${failure.message} (request ${this.id})`
+    if (this.call !== undefined) {
+      this.status = 200
+      refuseCall(this.#stream, FAILURES[failure.code].grpc, says)
+    } else {
+      this.status = failure.status
+      const body = JSON.stringify({
+        message: failure.code === 'NO_SUCH_ROUTE' ? failure.message : says,
+      })
+      const bytes = Buffer.from(`${body}\n`)
+      const isHead = this.head.method === 'HEAD'
+      this.#answer(refusalFields(failure.status, this.#carrier.apiVersion, bytes.length), isHead)
+      if (!isHead) this.#stream.write(bytes)
+    }
+    this.end()
+  }
+
+  end(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#stream.end()
+    if (this.#isBodyRead) return
+    // RFC 9113 8.1: the answer is complete, and the rest of the request is not wanted
+    this.#stream.once('finish', () => this.#stream.close(H2_ERROR.NO_ERROR))
+  }
+
+  abort(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#stream.close(H2_ERROR.INTERNAL_ERROR)
+  }
+
+  readonly #onClose = (): void => {
+    if (this.#isOver || this.isGone) return
+    this.isGone = true
+    this.onGone?.()
+  }
+}
+
+const refusalFields = (
+  status: number,
+  apiVersion: string,
+  length: number,
+): OutgoingHttpHeaders => ({
+  ':status': status,
+  'api-version': apiVersion,
+  'content-type': 'application/json',
+  'docker-experimental': 'false',
+  ostype: 'linux',
+  server: 'berth',
+  'content-length': length,
+})
+
+/** RFC 9113 8.3.2: the status is a pseudo-header field, and names are lower-case. */
+const responseFields = (head: ResponseHead): OutgoingHttpHeaders => {
+  const fields: Record<string, string | string[] | number> = { ':status': head.status }
+  for (const line of head.fields.split('\r\n')) {
+    const colon = line.indexOf(':')
+    if (colon === -1) continue
+    const name = line.slice(0, colon).toLowerCase()
+    const value = line.slice(colon + 2)
+    const before = fields[name]
+    if (before === undefined) fields[name] = value
+    else fields[name] = Array.isArray(before) ? [...before, value] : [String(before), value]
+  }
+  if (head.framing.kind === 'length') fields['content-length'] = head.framing.length
+  else if (head.announcedLength !== undefined) fields['content-length'] = head.announcedLength
+  return fields
+}

@@ -1,0 +1,112 @@
+/** A conduit as the stream that node:http2 speaks over, with a guard between them. */
+import { Duplex } from 'node:stream'
+import type { Conduit, Receiver } from '../transport/conduit.ts'
+import type { H2Guard } from './h2-guard.ts'
+import { PREFACE } from './sniff.ts'
+
+/** How long and how much of what still comes is thrown away, so that the GOAWAY is not lost in a reset. */
+const LINGER_MS = 2000
+const LINGER_BYTES = 1 << 20
+
+type Done = (error?: Error | null) => void
+
+export class H2Wire extends Duplex implements Receiver {
+  readonly #conduit: Conduit
+  readonly #guard: H2Guard
+  readonly #onAbuse: () => void
+  /** Bytes of the preface that are still to come; it is no frame. */
+  #preface = PREFACE.length
+  #lingered = 0
+  #timer: NodeJS.Timeout | undefined
+  #written: Done | undefined
+
+  /** @param onAbuse the guard has found a reason to end the connection; nothing more is read */
+  constructor(conduit: Conduit, guard: H2Guard, onAbuse: () => void) {
+    super({ allowHalfOpen: true })
+    this.#conduit = conduit
+    this.#guard = guard
+    this.#onAbuse = onAbuse
+    conduit.receiver = this
+  }
+
+  received(bytes: Buffer, from: Conduit): void {
+    if (this.destroyed) return this.#discard(bytes)
+    if (this.#guard.abuse !== undefined) return
+    const preface = Math.min(this.#preface, bytes.length)
+    this.#preface -= preface
+    const frames = bytes.subarray(preface)
+    const accepted = this.#guard.received(frames, performance.now())
+    // the bytes are lent, and a stream keeps what it is given
+    if (!this.push(Buffer.from(bytes.subarray(0, preface + accepted)))) from.hold()
+    this.#check()
+  }
+
+  ended(): void {
+    this.push(null)
+  }
+
+  gone(_: Conduit, error: Error | undefined): void {
+    clearTimeout(this.#timer)
+    this.#written?.(error ?? null)
+    this.destroy(error)
+  }
+
+  #check(): void {
+    if (this.#guard.abuse === undefined || this.destroyed) return
+    this.#onAbuse()
+  }
+
+  override _read(): void {
+    this.#conduit.flow()
+  }
+
+  override _write(bytes: Buffer, _: BufferEncoding, done: Done): void {
+    this.#send([bytes], done)
+  }
+
+  override _writev(pieces: { chunk: Buffer }[], done: Done): void {
+    this.#send(
+      pieces.map(({ chunk }) => chunk),
+      done,
+    )
+  }
+
+  #send(pieces: readonly Buffer[], done: Done): void {
+    const conduit = this.#conduit
+    if (conduit.isGone) return done()
+    conduit.together(() => {
+      for (const bytes of pieces) {
+        this.#guard.sent(bytes, performance.now())
+        conduit.send(bytes)
+      }
+    })
+    this.#written = done
+    conduit.whenTaken(() => {
+      this.#written = undefined
+      done()
+    })
+    this.#check()
+  }
+
+  override _final(done: Done): void {
+    this.#conduit.finish()
+    done()
+  }
+
+  /** Half-closes, and reads what still comes for a while: closing on unread bytes would reset the last words away. */
+  override _destroy(error: Error | null, done: Done): void {
+    const conduit = this.#conduit
+    if (!conduit.isGone) {
+      conduit.finish()
+      this.#timer = setTimeout(() => conduit.destroy(), LINGER_MS)
+      if (conduit.hasEnded) conduit.destroy()
+      else conduit.flow()
+    }
+    done(error)
+  }
+
+  #discard(bytes: Buffer): void {
+    this.#lingered += bytes.length
+    if (this.#lingered > LINGER_BYTES) this.#conduit.destroy()
+  }
+}

@@ -1,0 +1,238 @@
+/** `berth context NAME`: everything a tenant's docker needs, as files, as commands to paste, and tried out. */
+import { readFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join, resolve } from 'node:path'
+import type { Command } from 'commander'
+import ipaddr from 'ipaddr.js'
+import { parseListenAddress } from '../accept/address.ts'
+import type { OperatorConfig } from '../config/config.ts'
+import { openAuthority } from '../tenant/authority.ts'
+import { isKeyShaped } from '../tenant/key.ts'
+import { replaceSecretFile } from '../tenant/secret-file.ts'
+import type { Tenant } from '../tenant/tenant.ts'
+import {
+  type Access,
+  accessOf,
+  type CredentialFiles,
+  type Door,
+  shellWord,
+  type Way,
+} from './access.ts'
+import { runDocker } from './docker.ts'
+import { CommandError, type Io } from './io.ts'
+import { inOffice } from './operator.ts'
+import { duration, onRecords, type RecordFlags } from './options.ts'
+import { ping } from './ping.ts'
+import { authorityFolder } from './tenancy.ts'
+
+interface Flags extends RecordFlags {
+  readonly json?: boolean
+  readonly cert?: boolean
+  readonly hostKey?: boolean
+  readonly header?: boolean
+  readonly key?: string
+  readonly address?: string
+  readonly ca?: string
+  readonly out?: string
+  readonly lifetime: number
+  readonly create?: boolean
+  readonly check: boolean
+}
+
+/** PEM, as far as this way in needs them. */
+interface Credentials {
+  readonly ca?: string
+  readonly certificate?: string
+  readonly key?: string
+}
+
+const DEFAULT_LIFETIME = 90 * 86_400_000
+
+const FILE_NAMES = { ca: 'ca.pem', certificate: 'cert.pem', key: 'key.pem' } as const
+
+/** Listening there, a berth is reached under some other name. */
+const ANYWHERE: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
+
+const wayOf = ({ cert, hostKey, header }: Flags): Way => {
+  const given = [cert && 'certificate', hostKey && 'host key', header && 'header'].filter(
+    Boolean,
+  ) as Way[]
+  if (given.length > 1)
+    throw new CommandError('--cert, --host-key and --header are different ways in: choose one')
+  return given[0] ?? 'certificate'
+}
+
+// === where ===
+
+const readDoor = (url: string): Door => {
+  try {
+    const address = parseListenAddress(url)
+    if (address.kind !== 'unix') return address
+  } catch (error) {
+    throw new CommandError(`--address ${(error as Error).message}`, { cause: error })
+  }
+  throw new CommandError(
+    '--address is tls://HOST:PORT or tcp://HOST:PORT; a unix socket has no tenants',
+  )
+}
+
+/** Where the config says that clients connect, TLS first; under the name that it gives to this berth. */
+const doorIn = ({ listen = [], domain }: OperatorConfig): Door => {
+  const url =
+    listen.find((url) => url.startsWith('tls:')) ?? listen.find((url) => url.startsWith('tcp:'))
+  const door = url === undefined ? undefined : readDoor(url)
+  const host = domain[0] ?? door?.host
+  if (door === undefined || host === undefined || ANYWHERE.has(host))
+    throw new CommandError(
+      'where is berth reached? say --address tls://NAME:PORT, or set `listen` and `domain` in berth.yaml',
+    )
+  return { ...door, host }
+}
+
+const checkDoor = ({ kind, host }: Door, way: Way): void => {
+  if (way === 'certificate' && kind !== 'tls')
+    throw new CommandError('certificates need TLS: --address tls://HOST:PORT, or choose --header')
+  if (way === 'host key' && ipaddr.isValid(host))
+    throw new CommandError(
+      `a key in the host name needs a name to be put before, and ${host} is an address`,
+    )
+}
+
+// === with what ===
+
+const keyFor = (io: Io, tenant: Tenant, way: Way, flags: Flags): string | undefined => {
+  if (way === 'certificate') return undefined
+  const key = flags.key ?? io.env.BERTH_KEY
+  if (key === undefined)
+    throw new CommandError(
+      `keys are not kept, so berth does not know this one: give it with --key KEY or BERTH_KEY, or make a new one with berth tenant rotate ${tenant.name}`,
+    )
+  if (!isKeyShaped(key)) throw new CommandError('that is no key: a key is 26 of a-z and 2-7')
+  if (way === 'host key' && tenant.hostKey === undefined)
+    throw new CommandError(
+      `tenant "${tenant.name}" may not put his key into a host name; use --cert or --header, or allow it: berth tenant change ${tenant.name} --host-key`,
+      { exitCode: 1 },
+    )
+  return key
+}
+
+const credentialsFor = async (
+  config: OperatorConfig,
+  tenant: Tenant,
+  door: Door,
+  way: Way,
+  flags: Flags,
+): Promise<Credentials> => {
+  if (door.kind === 'tcp') return {}
+  const authority = await openAuthority(authorityFolder(config), Date.now)
+  const ca =
+    flags.ca === undefined ? authority.certificate('listeners') : readFileSync(flags.ca, 'utf8')
+  if (way !== 'certificate') return { ca }
+  const { certificate, key } = await authority.issueClient(tenant, flags.lifetime)
+  return { ca, certificate, key }
+}
+
+const folderFor = (io: Io, name: string, { out }: Flags): string =>
+  resolve(out ?? join(io.env.XDG_CONFIG_HOME ?? join(homedir(), '.config'), 'berth', name))
+
+const writeFiles = (folder: string, credentials: Credentials): CredentialFiles => {
+  const written: Record<string, string> = {}
+  for (const [what, pem] of Object.entries(credentials)) {
+    const path = join(folder, FILE_NAMES[what as keyof typeof FILE_NAMES])
+    replaceSecretFile(path, pem)
+    written[what] = path
+  }
+  return written
+}
+
+// === what is said ===
+
+const print = (io: Io, name: string, { env, create }: Access): void => {
+  io.out(`# a context, for good:`)
+  io.out(['docker', ...create].map(shellWord).join(' '))
+  if (env.DOCKER_CUSTOM_HEADERS !== undefined) {
+    io.out(
+      '# contexts have no headers; this goes with it (builds need TLS with --cert or --host-key):',
+    )
+    io.out(`export DOCKER_CUSTOM_HEADERS=${shellWord(env.DOCKER_CUSTOM_HEADERS)}`)
+  }
+  io.out(`docker --context ${name} version`)
+  io.out('')
+  io.out('# or, for one shell:')
+  for (const [variable, value] of Object.entries(env))
+    io.out(`export ${variable}=${shellWord(value)}`)
+}
+
+const context = (io: Io, name: string, flags: Flags): Promise<void> =>
+  inOffice(io, flags, async ({ config, registry }) => {
+    const way = wayOf(flags)
+    const door = flags.address === undefined ? doorIn(config) : readDoor(flags.address)
+    checkDoor(door, way)
+    const tenant = await registry.show(name)
+    const key = keyFor(io, tenant, way, flags)
+    const credentials = await credentialsFor(config, tenant, door, way, flags)
+    const folder = folderFor(io, name, flags)
+    const files = writeFiles(folder, credentials)
+    const access = accessOf({ name, door, way, key, folder, files })
+    const docker = ['docker', ...access.create]
+    if (flags.json) io.out(JSON.stringify({ name, way, command: docker, env: access.env, files }))
+    else print(io, name, access)
+    if (flags.create) await runDocker(io, access.create)
+    if (!flags.check) return
+    const shownAs = `${door.kind}://${way === 'host key' ? 'KEY.' : ''}${door.host}:${door.port}`
+    const { host, port, headers } = access
+    const wrong = await ping({ kind: door.kind, host, port, headers, shownAs, ...credentials })
+    if (wrong !== undefined) throw new CommandError(wrong, { exitCode: 1 })
+    if (!flags.json) io.out(`\n# tried: ${shownAs} answers, and knows tenant "${name}"`)
+  })
+
+const EXAMPLES = `
+Examples:
+  berth context ann --address tls://berth.example.com:2376 --create
+  berth context ci --cert --lifetime 12h --out ./ci-credentials --json
+  BERTH_KEY=... berth context ann --header --address tcp://127.0.0.1:2375
+  BERTH_KEY=... berth context ann --host-key --address tls://berth.example.com:2376
+
+Which way in:
+  --cert      works for everything, shows nothing to anybody, is revoked by berth tenant revoke NAME --certificates
+  --header    works for docker and compose; builds carry no headers and are refused
+  --host-key  works for everything over TLS; DNS, TLS and error messages show the key (berth tenant add --host-key)
+
+Files are written with mode 0600. At the end a real /_ping goes through that address; exit code 1 says what is wrong.`
+
+export const addContextCommand = (program: Command, io: Io): void => {
+  onRecords(
+    program
+      .command('context')
+      .argument('<name>', 'the tenant; also the name of the docker context')
+      .description(
+        'make what a docker context needs to reach this berth, print the commands, and try it out',
+      ),
+  )
+    .option('--cert', 'with a client certificate, made now (the default)')
+    .option('--host-key', 'with a key in the host name')
+    .option('--header', 'with a key in a header')
+    .option(
+      '--key <key>',
+      'the key for --host-key and --header (better: BERTH_KEY, which `ps` does not show)',
+    )
+    .option(
+      '--address <url>',
+      'where berth is reached: tls://HOST:PORT or tcp://HOST:PORT (default: as berth.yaml says)',
+    )
+    .option(
+      '--ca <file>',
+      "the authority behind the listener's certificate, where that is not berth's own",
+    )
+    .option(
+      '--lifetime <duration>',
+      'how long the certificate is good: 12h, 90d, ... (default 90d)',
+      duration,
+      DEFAULT_LIFETIME,
+    )
+    .option('--out <dir>', 'where ca.pem, cert.pem and key.pem go (default ~/.config/berth/NAME)')
+    .option('--create', 'run docker context create')
+    .option('--no-check', 'do not try it out')
+    .addHelpText('after', EXAMPLES)
+    .action((name, flags) => context(io, name, flags))
+}

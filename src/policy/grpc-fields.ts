@@ -1,0 +1,91 @@
+/** Reads chosen fields of a protobuf message. Strictly narrower than Go's decoders: what they might read otherwise is refused. */
+import { Failure } from '../errors.ts'
+
+/** https://protobuf.dev/programming-guides/encoding: wire types. The two for groups are refused: BuildKit has none. */
+const VARINT = 0
+const FIXED64 = 1
+const BYTES = 2
+const FIXED32 = 5
+
+/** protobuf's own bound. Go's generated decoders keep the low 32 bits of a longer number, and so would take it for another field. */
+const MAX_FIELD = (1 << 29) - 1
+
+const malformed = (what: string): Failure =>
+  new Failure('MALFORMED_BODY', `the build request is not plain protobuf: ${what}`)
+
+interface Cursor {
+  readonly bytes: Uint8Array
+  at: number
+}
+
+const byteAt = (cursor: Cursor): number => {
+  const byte = cursor.bytes[cursor.at++]
+  if (byte === undefined) throw malformed('it ends too early')
+  return byte
+}
+
+/** A varint below 2^53, in as few bytes as it needs: several spellings of one number are several readings. */
+const readVarint = (cursor: Cursor): number => {
+  let value = 0
+  for (let shift = 0; shift < 49; shift += 7) {
+    const byte = byteAt(cursor)
+    value += (byte & 0x7f) * 2 ** shift
+    if (byte < 0x80) {
+      if (byte === 0 && shift > 0) throw malformed('a number with leading zeros')
+      return value
+    }
+  }
+  throw malformed('a number is too long')
+}
+
+/** A value of ten bytes at most, which is not looked at. */
+const skipVarint = (cursor: Cursor): void => {
+  for (let i = 0; i < 10; i++) if (byteAt(cursor) < 0x80) return
+  throw malformed('a number is too long')
+}
+
+const take = (cursor: Cursor, length: number): Uint8Array => {
+  const end = cursor.at + length
+  if (end > cursor.bytes.length) throw malformed('it ends too early')
+  const taken = cursor.bytes.subarray(cursor.at, end)
+  cursor.at = end
+  return taken
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+const readText = (bytes: Uint8Array): string => {
+  try {
+    return utf8.decode(bytes)
+  } catch (error) {
+    throw malformed(`text that is not UTF-8 (${(error as Error).name})`)
+  }
+}
+
+/**
+ * @param wanted numbers of fields that are text; every value of one is returned, in order
+ * @throws Failure MALFORMED_BODY
+ */
+export const readFields = (
+  message: Uint8Array,
+  wanted: ReadonlySet<number>,
+): ReadonlyMap<number, readonly string[]> => {
+  const found = new Map<number, string[]>()
+  const cursor: Cursor = { bytes: message, at: 0 }
+  while (cursor.at < message.length) {
+    const tag = readVarint(cursor)
+    const field = Math.floor(tag / 8)
+    const type = tag % 8
+    if (field === 0 || field > MAX_FIELD) throw malformed('a field number out of range')
+    if (type === BYTES) {
+      const bytes = take(cursor, readVarint(cursor))
+      if (wanted.has(field)) found.set(field, [...(found.get(field) ?? []), readText(bytes)])
+      continue
+    }
+    if (wanted.has(field)) throw malformed('a text field of another type')
+    if (type === VARINT) skipVarint(cursor)
+    else if (type === FIXED64) take(cursor, 8)
+    else if (type === FIXED32) take(cursor, 4)
+    else throw malformed('a group')
+  }
+  return found
+}

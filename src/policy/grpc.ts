@@ -1,0 +1,94 @@
+/** BuildKit's gRPC methods, as one table: which of them a tenant may call where his builds are judged. */
+import { Failure } from '../errors.ts'
+import { readFields } from './grpc-fields.ts'
+
+/**
+ * - `pass`: concerns the tenant's own builds only, on an engine of his own
+ * - `solve`: starts a build; its message is read first
+ * - `session`: brings the tenant's files and secrets to a build, under an id that is his
+ */
+type Treatment = 'pass' | 'solve' | 'session'
+
+const METHODS = {
+  '/moby.buildkit.v1.Control/Solve': 'solve',
+  '/moby.buildkit.v1.Control/Session': 'session',
+  '/moby.buildkit.v1.Control/Status': 'pass',
+  '/moby.buildkit.v1.Control/Info': 'pass',
+  '/moby.buildkit.v1.Control/ListWorkers': 'pass',
+  '/moby.buildkit.v1.Control/DiskUsage': 'pass',
+  '/moby.buildkit.v1.Control/Prune': 'pass',
+  '/moby.buildkit.v1.Control/ListenBuildHistory': 'pass',
+  '/moby.buildkit.v1.Control/UpdateBuildHistory': 'pass',
+  '/moby.buildkit.v1.frontend.LLBBridge/Ping': 'pass',
+  '/moby.buildkit.v1.frontend.LLBBridge/Solve': 'pass',
+  '/moby.buildkit.v1.frontend.LLBBridge/Return': 'pass',
+  '/moby.buildkit.v1.frontend.LLBBridge/Inputs': 'pass',
+  '/moby.buildkit.v1.frontend.LLBBridge/Warn': 'pass',
+  '/moby.buildkit.v1.frontend.LLBBridge/Evaluate': 'pass',
+  '/moby.buildkit.v1.frontend.LLBBridge/ResolveImageConfig': 'pass',
+  '/moby.buildkit.v1.frontend.LLBBridge/ResolveSourceMeta': 'pass',
+  '/moby.buildkit.v1.frontend.LLBBridge/ReadFile': 'pass',
+  '/moby.buildkit.v1.frontend.LLBBridge/ReadDir': 'pass',
+  '/moby.buildkit.v1.frontend.LLBBridge/StatFile': 'pass',
+  '/moby.buildkit.v1.frontend.LLBBridge/NewContainer': 'pass',
+  '/moby.buildkit.v1.frontend.LLBBridge/ReleaseContainer': 'pass',
+  '/moby.buildkit.v1.frontend.LLBBridge/ExecProcess': 'pass',
+  '/moby.buildkit.v1.frontend.LLBBridge/ReadFileContainer': 'pass',
+  '/moby.buildkit.v1.frontend.LLBBridge/ReadDirContainer': 'pass',
+  '/moby.buildkit.v1.frontend.LLBBridge/StatFileContainer': 'pass',
+  '/opentelemetry.proto.collector.trace.v1.TraceService/Export': 'pass',
+} as const satisfies Record<string, Treatment>
+
+/** @throws Failure POLICY_DENIED for a method that is not in the table */
+export const treatmentOf = (method: string): Treatment => {
+  if (Object.hasOwn(METHODS, method)) return METHODS[method as keyof typeof METHODS]
+  throw new Failure(
+    'POLICY_DENIED',
+    `the build service ${serviceOf(method)} is not served here; build with docker build or docker buildx build`,
+  )
+}
+
+const SERVICE = /^\/([A-Za-z0-9_.]{1,80}\/[A-Za-z0-9_]{1,40})$/
+const serviceOf = (method: string): string => SERVICE.exec(method)?.[1] ?? 'asked for'
+
+/** What is read of a SolveRequest (moby/buildkit, api/services/control/control.proto). */
+const SOLVE = { ref: 1, session: 5, entitlements: 9, sourcePolicySession: 15 } as const
+
+/** What a build says of itself. */
+export interface Solve {
+  readonly ref: string
+  /** The sessions whose files and secrets it uses. */
+  readonly sessions: readonly string[]
+}
+
+/** What each entitlement would give away, and how to do without. */
+const ENTITLEMENTS: Readonly<Record<string, string>> = {
+  'network.host': "it puts build steps into the engine's own network; leave out --network host",
+  'security.insecure':
+    'it gives build steps the rights of the engine; leave out --allow security.insecure',
+  device: "it gives build steps the engine's devices; leave out --allow device",
+}
+
+/**
+ * Reads a SolveRequest, and refuses what reaches beyond the build.
+ * @throws Failure POLICY_DENIED, or MALFORMED_BODY for what Go's decoder might read differently
+ */
+export const judgeSolve = (message: Uint8Array): Solve => {
+  const fields = readFields(message, new Set(Object.values(SOLVE)))
+  for (const entitlement of fields.get(SOLVE.entitlements) ?? []) refuseEntitlement(entitlement)
+  return {
+    ref: fields.get(SOLVE.ref)?.at(-1) ?? '',
+    sessions: [
+      ...(fields.get(SOLVE.session) ?? []),
+      ...(fields.get(SOLVE.sourcePolicySession) ?? []),
+    ].filter((id) => id !== ''),
+  }
+}
+
+const NAMED = /^[a-z.]{1,40}/
+
+const refuseEntitlement = (entitlement: string): never => {
+  const name = NAMED.exec(entitlement)?.[0] ?? ''
+  const why = ENTITLEMENTS[name] ?? 'it is not known here; leave it out'
+  throw new Failure('POLICY_DENIED', `the build entitlement ${name}: ${why}`)
+}

@@ -1,0 +1,159 @@
+/** A request body on its way through a judge: held while it is short, streamed when it is long, its end held to the last. */
+import { asFailure, Failure } from '../errors.ts'
+import type { Exchange } from '../exchange.ts'
+import type { Conduit, Receiver } from '../transport/conduit.ts'
+import { type BodyTracker, trackBody } from '../wire/body.ts'
+import { COLLECT_SECONDS } from './collect.ts'
+import type { BodyJudge, JudgePlan } from './errand.ts'
+
+/** Up to here a judged body leaves whole, with its length; no docker client sends as much. */
+const HELD_BYTES = 65536
+const MS = 1000
+const LAST_CHUNK = '0\r\n\r\n'
+
+export class JudgedUpload implements Receiver {
+  readonly #exchange: Exchange
+  readonly #plan: JudgePlan
+  readonly #judge: BodyJudge
+  readonly #tracker: BodyTracker
+  #output: Uint8Array[] = []
+  #held = 0
+  #seen = 0
+  #sink: Conduit | undefined
+  #isOver = false
+  #timer: NodeJS.Timeout | undefined
+  #resolve!: (whole: Buffer | undefined) => void
+  #reject!: (failure: Failure) => void
+
+  constructor(exchange: Exchange, plan: JudgePlan) {
+    this.#exchange = exchange
+    this.#plan = plan
+    this.#tracker = trackBody(exchange.head.framing, this.#onData)
+    this.#judge = plan.begin(this.#onOutput)
+  }
+
+  /**
+   * Reads the body.
+   * @returns what to send in its place; undefined when it is longer than is held: then `streamTo` goes on
+   * @throws Failure of the judge, BODY_TOO_LARGE, BODY_TIMEOUT or MALFORMED_BODY
+   */
+  read(): Promise<Buffer | undefined> {
+    const { framing } = this.#exchange.head
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+      if (framing.kind === 'none') return void this.#complete()
+      if (framing.kind === 'length' && framing.length > this.#plan.cap)
+        return this.#fail(this.#tooLarge())
+      this.#timer = setTimeout(() => this.#fail(new Failure('BODY_TIMEOUT')), COLLECT_SECONDS * MS)
+      this.#exchange.client.receiver = this
+      this.#exchange.invite()
+      this.#exchange.client.flow()
+    })
+  }
+
+  /** Sends what is held and what still comes, as chunks. Resolves when the last one has gone. */
+  streamTo(sink: Conduit): Promise<void> {
+    this.#sink = sink
+    return new Promise((resolve, reject) => {
+      this.#resolve = () => resolve()
+      this.#reject = reject
+      this.#flush()
+      this.#exchange.client.flow()
+    })
+  }
+
+  readonly #onData = (bytes: Buffer, from: number, to: number): void => {
+    this.#seen += to - from
+    if (this.#seen > this.#plan.cap) throw this.#tooLarge()
+    this.#judge.write(bytes.subarray(from, to))
+  }
+
+  readonly #onOutput = (bytes: Uint8Array): void => {
+    this.#output.push(bytes)
+    this.#held += bytes.length
+  }
+
+  received(bytes: Buffer, from: Conduit): void {
+    let end: number
+    try {
+      end = this.#tracker.take(bytes, 0, bytes.length)
+    } catch (error) {
+      return this.#fail(asFailure(error))
+    }
+    if (this.#tracker.isBroken)
+      return this.#fail(new Failure('MALFORMED_BODY', 'broken chunk framing'))
+    if (this.#tracker.isDone) {
+      from.hold()
+      from.unread(bytes.subarray(end))
+      void this.#complete()
+    } else if (this.#sink !== undefined) this.#flush()
+    else if (this.#plan.mayStream && this.#held > HELD_BYTES) {
+      from.hold()
+      this.#resolve(undefined)
+    }
+  }
+
+  async #complete(): Promise<void> {
+    this.#over()
+    try {
+      await this.#judge.settle()
+      this.#judge.finish()
+    } catch (error) {
+      return this.#reject(asFailure(error))
+    }
+    this.#exchange.bodyRead()
+    const sink = this.#sink
+    if (sink === undefined) return this.#resolve(this.#take())
+    this.#flush()
+    sink.say(LAST_CHUNK)
+    this.#resolve(undefined)
+  }
+
+  /** Sends what is held as one chunk, and makes the client wait while the engine is slow. */
+  #flush(): void {
+    const sink = this.#sink as Conduit
+    const bytes = this.#take()
+    if (bytes.length === 0) return
+    sink.together(() => {
+      sink.say(`${bytes.length.toString(16)}\r\n`)
+      sink.send(bytes)
+      sink.say('\r\n')
+    })
+    if (this.#isOver) return
+    const { client } = this.#exchange
+    client.hold()
+    sink.whenTaken(() => client.flow())
+  }
+
+  #take(): Buffer {
+    const bytes = Buffer.concat(this.#output)
+    this.#output = []
+    this.#held = 0
+    return bytes
+  }
+
+  ended(): void {
+    this.#fail(new Failure('MALFORMED_BODY', 'it ended too early'))
+  }
+
+  gone(): void {
+    this.#fail(new Failure('MALFORMED_BODY', 'the client has gone'))
+  }
+
+  #fail(failure: Failure): void {
+    if (this.#isOver) return
+    this.#over()
+    this.#exchange.client.hold()
+    this.#reject(failure)
+  }
+
+  #over(): void {
+    this.#isOver = true
+    clearTimeout(this.#timer)
+  }
+
+  #tooLarge(): Failure {
+    return new Failure('BODY_TOO_LARGE', `at most ${this.#plan.cap} bytes here`)
+  }
+}

@@ -1,0 +1,88 @@
+/** Makes what a judged create needs before the engine may see it: volumes, and folders in them. */
+import { Failure } from '../errors.ts'
+import type { Preparation } from '../policy/hearing.ts'
+import { ask, type EngineAnswer } from '../upstream/ask.ts'
+import type { Pool } from '../upstream/pool.ts'
+import { folderTar } from './folder-tar.ts'
+
+/** Where the volume is mounted in the container that only exists to be written into. */
+const MOUNT_POINT = '/berth'
+const JSON_TYPE = 'application/json'
+
+const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
+
+const unable = (what: string, { status, body }: EngineAnswer): Failure =>
+  new Failure('ENGINE_REFUSED', `${what}: ${status} ${body.toString('latin1', 0, 300).trim()}`)
+
+/** Folders of one volume are made by one archive, unpacked into a container that is never started. */
+const makeFolders = async (
+  pool: Pool,
+  version: string,
+  image: string,
+  volume: string,
+  paths: readonly string[],
+): Promise<void> => {
+  const created = await ask(pool, {
+    method: 'POST',
+    target: `/${version}/containers/create`,
+    contentType: JSON_TYPE,
+    body: json({
+      Image: image,
+      Cmd: ['-'],
+      NetworkDisabled: true,
+      HostConfig: {
+        NetworkMode: 'none',
+        Mounts: [{ Type: 'volume', Source: volume, Target: MOUNT_POINT }],
+      },
+    }),
+  })
+  // no such image: the create that follows says so in the words that make docker pull it
+  if (created.status === 404) return
+  if (created.status !== 201) throw unable('a folder could not be made', created)
+  const { Id } = JSON.parse(created.body.toString()) as { Id: string }
+  try {
+    const put = await ask(pool, {
+      method: 'PUT',
+      target: `/${version}/containers/${Id}/archive?path=${encodeURIComponent(MOUNT_POINT)}`,
+      contentType: 'application/x-tar',
+      body: folderTar(paths),
+    })
+    if (put.status !== 200) throw unable('a folder could not be made', put)
+  } finally {
+    await ask(pool, { method: 'DELETE', target: `/${version}/containers/${Id}?force=1` })
+  }
+}
+
+/**
+ * Idempotent: what is there already stays as it is.
+ * @param version of the API that the request itself speaks, as `v1.51`
+ * @param image that the container will have: some image is needed to write into a volume
+ * @throws Failure ENGINE_REFUSED or that of the connection
+ */
+export const prepare = async (
+  pool: Pool,
+  version: string,
+  image: string | undefined,
+  preparations: readonly Preparation[],
+): Promise<void> => {
+  const folders = new Map<string, string[]>()
+  for (const preparation of preparations) {
+    if (preparation.kind === 'subpath') {
+      folders.set(preparation.volume, [
+        ...(folders.get(preparation.volume) ?? []),
+        preparation.path,
+      ])
+      continue
+    }
+    const answer = await ask(pool, {
+      method: 'POST',
+      target: `/${version}/volumes/create`,
+      contentType: JSON_TYPE,
+      body: json({ Name: preparation.name, Labels: Object.fromEntries(preparation.labels) }),
+    })
+    if (answer.status !== 201)
+      throw unable(`the volume ${preparation.name} could not be made`, answer)
+  }
+  if (image === undefined) return
+  for (const [volume, paths] of folders) await makeFolders(pool, version, image, volume, paths)
+}

@@ -1,0 +1,68 @@
+/** A request of berth's own to an engine, answered whole: for the few things that berth needs to know or make itself. */
+import { Failure } from '../errors.ts'
+import { type BodyTracker, trackBody } from '../wire/body.ts'
+import type { ResponseHead } from '../wire/head.ts'
+import type { Pool } from './pool.ts'
+
+export interface Question {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE'
+  /** With the version: `/v1.44/volumes/create`. */
+  readonly target: string
+  readonly contentType?: string
+  readonly body?: Buffer
+}
+
+export interface EngineAnswer {
+  readonly status: number
+  readonly head: ResponseHead
+  readonly body: Buffer
+}
+
+/** Answers to questions of berth's own are small, but for an image with a long history. */
+const CAP = 4 << 20
+/** An engine under load may take a while; a client waits behind this. */
+const PATIENCE_MS = 30_000
+
+const headOf = ({ method, target, contentType, body }: Question): string => {
+  const framing = body === undefined ? '' : `Content-Length: ${body.length}\r\n`
+  const type = contentType === undefined ? '' : `Content-Type: ${contentType}\r\n`
+  return `${method} ${target} HTTP/1.1\r\nHost: berth\r\n${type}${framing}\r\n`
+}
+
+/** @throws Failure of the connection, ENGINE_TIMEOUT or MALFORMED_RESPONSE; any status is an answer */
+export const ask = async (pool: Pool, question: Question): Promise<EngineAnswer> => {
+  const connection = pool.take() ?? (await pool.open())
+  const { conduit } = connection
+  let reusable = false
+  let timer: NodeJS.Timeout | undefined
+  try {
+    return await new Promise<EngineAnswer>((resolve, reject) => {
+      const lost = (): void => reject(new Failure('ENGINE_GONE'))
+      timer = setTimeout(() => reject(new Failure('ENGINE_TIMEOUT')), PATIENCE_MS)
+      const begun = (head: ResponseHead, rest: Buffer): void => {
+        const pieces: Buffer[] = []
+        let size = 0
+        const tracker: BodyTracker = trackBody(head.framing, (bytes, from, to) => {
+          size += to - from
+          if (size <= CAP) pieces.push(Buffer.from(bytes.subarray(from, to)))
+        })
+        const take = (bytes: Buffer): void => {
+          const end = tracker.take(bytes, 0, bytes.length)
+          if (tracker.isBroken || size > CAP)
+            reject(new Failure('MALFORMED_RESPONSE', 'its body is broken or too long'))
+          else if (tracker.isDone) {
+            reusable = head.keepAlive && end === bytes.length
+            resolve({ status: head.status, head, body: Buffer.concat(pieces) })
+          }
+        }
+        conduit.receiver = { received: take, ended: lost, gone: lost }
+        take(rest)
+      }
+      connection.ask(headOf(question), question.method, { answered: begun, unanswered: reject })
+      if (question.body !== undefined) conduit.send(question.body)
+    })
+  } finally {
+    clearTimeout(timer)
+    pool.release(connection, reusable)
+  }
+}

@@ -1,0 +1,64 @@
+/** HTTP/2 to an engine's BuildKit: by upgrade on POST /grpc, so that nothing but gRPC is ever served on it. */
+import { type ClientHttp2Session, connect } from 'node:http2'
+import { Failure } from '../errors.ts'
+import { release } from '../transport/adopt.ts'
+import type { Conduit } from '../transport/conduit.ts'
+import type { ResponseHead } from '../wire/head.ts'
+import type { UpstreamConnection } from './h1.ts'
+import type { Pool } from './pool.ts'
+
+/** Not the engine's own HTTP/2 (29.2 and later): that serves the whole API beside gRPC, on the same connection. */
+const UPGRADE =
+  'POST /grpc HTTP/1.1\r\nHost: berth\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 0\r\n\r\n'
+
+/** What an engine may send before it is read. Builds move whole images through one stream. */
+const STREAM_WINDOW_BYTES = 1 << 20
+const CONNECTION_WINDOW_BYTES = 4 << 20
+
+/**
+ * Opens a connection to an engine that has become HTTP/2, with the engine as its server; its bytes wait.
+ * @throws Failure ENGINE_UNREACHABLE, ENGINE_TIMEOUT, ENGINE_GONE or MALFORMED_RESPONSE
+ */
+export const upgradeToGrpc = async (pool: Pool): Promise<UpstreamConnection> => {
+  const connection = await pool.open()
+  try {
+    const { status, upgrade } = await ask(connection)
+    if (status === 101 && upgrade === 'h2c') return connection
+    throw new Failure('MALFORMED_RESPONSE', `it answered ${status} to the upgrade of /grpc`)
+  } catch (error) {
+    pool.release(connection, false)
+    throw error
+  }
+}
+
+const ask = (connection: UpstreamConnection): Promise<ResponseHead> =>
+  new Promise((resolve, reject) => {
+    connection.ask(UPGRADE, 'POST', {
+      answered(head, rest) {
+        connection.conduit.hold()
+        connection.conduit.unread(rest)
+        resolve(head)
+      },
+      unanswered: reject,
+    })
+  })
+
+/** A session of node:http2 over such a connection; the pool has it back when the session is gone. */
+export const openSession = async (pool: Pool): Promise<ClientHttp2Session> => {
+  const connection = await upgradeToGrpc(pool)
+  const session = sessionOver(connection.conduit)
+  session.once('close', () => pool.release(connection, false))
+  return session
+}
+
+const sessionOver = (conduit: Conduit): ClientHttp2Session => {
+  const socket = release(conduit)
+  const session = connect('http://localhost', {
+    createConnection: () => socket,
+    settings: { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES },
+  })
+  // what breaks a session breaks its streams, and they are watched
+  session.on('error', () => {})
+  session.once('connect', () => session.setLocalWindowSize(CONNECTION_WINDOW_BYTES))
+  return session
+}

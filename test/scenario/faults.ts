@@ -1,0 +1,132 @@
+/** What clients see when the engine dies, and what the engine keeps when clients do. */
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { Agent, get } from 'node:http'
+import { text } from 'node:stream/consumers'
+import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { type Test, test } from 'tap'
+import { docker, type Host, startDocker } from '../../fixtures/docker.ts'
+import { openTerminal } from '../../fixtures/terminal.ts'
+import { startPair, succeed } from '../support/docker.ts'
+
+const run = promisify(execFile)
+
+/** How many connections the engine has accepted and not closed, as this side of its namespaces counts them. */
+const connections = async (socket: string): Promise<number> => {
+  const { stdout } = await run('ss', ['--no-header', '--unix', '--all', 'src', socket])
+  return stdout.split('\n').filter((line) => line.includes('ESTAB')).length
+}
+
+/** Asserts that a condition comes true within a second. */
+const soon = async (t: Test, claim: string, holds: () => Promise<boolean>): Promise<void> => {
+  const deadline = Date.now() + 1000
+  while (!(await holds()) && Date.now() < deadline) await delay(20)
+  t.ok(await holds(), claim)
+}
+
+/** Starts a command and resolves once it has shown `mark`; its end resolves `ended`. */
+const started = async (host: Host, args: readonly string[], mark: string) => {
+  const command = await startDocker(host, args)
+  const stderr = text(command.stderr)
+  const ended = once(command, 'close').then(async ([code]) => ({ code, stderr: await stderr }))
+  let shown = ''
+  for await (const chunk of command.stdout.iterator({ destroyOnReturn: false })) {
+    shown += chunk
+    if (shown.includes(mark)) break
+  }
+  command.stdout.resume()
+  return { command, ended }
+}
+
+const TICKING = ['--init', 'busybox', 'sh', '-c', 'echo ready; exec sleep 1000']
+
+test('the engine is killed', async (t) => {
+  const { engine, berth } = await startPair(t)
+  await succeed(engine, ['run', '-d', '--name', 'target', ...TICKING])
+  const script = ['sh', '-c', 'echo ready; exec sleep 1000']
+  const clients = {
+    exec: ['exec', 'target', ...script],
+    'exec -i': ['exec', '-i', 'target', ...script],
+    run: ['run', '--rm', ...TICKING],
+    'logs -f': ['logs', '-f', 'target'],
+    attach: ['start', '--attach', 'other'],
+    events: ['events', '--since', '0'],
+  }
+  await succeed(engine, ['create', '--name', 'other', ...TICKING])
+  const running = new Map<string, Awaited<ReturnType<typeof started>>>()
+  for (const [name, args] of Object.entries(clients)) {
+    running.set(name, await started(berth, args, name === 'events' ? 'create' : 'ready'))
+  }
+
+  await engine.kill()
+  for (const [name, { command, ended }] of running) {
+    const timer = setTimeout(() => command.kill('SIGKILL'), 5000)
+    const { code, stderr } = await ended
+    clearTimeout(timer)
+    t.ok(code !== null && code > 0, `${name} fails`, { code, stderr })
+    t.not(stderr, '', `${name} says why`)
+  }
+
+  const refused = await docker(berth, ['ps'])
+  t.match(refused, { code: 1, stderr: /Error response from daemon: .*engine/ })
+
+  await engine.restart()
+  t.match(await docker(berth, ['ps']), { code: 0 }, 'it is served again when the engine is back')
+})
+
+test('an engine that restarts does not fail the next request', async (t) => {
+  const { engine, berth } = await startPair(t)
+  const { hostname, port } = new URL(berth.url)
+  const agent = new Agent({ keepAlive: true })
+  t.teardown(() => agent.destroy())
+  const ping = async () => {
+    const [answer] = await once(get({ agent, hostname, port, path: '/_ping' }), 'response')
+    answer.resume()
+    await once(answer, 'end')
+    return answer.statusCode
+  }
+  t.equal(await ping(), 200)
+  await engine.restart()
+  t.equal(await ping(), 200, 'a kept connection that died is replaced')
+})
+
+test('a client that is killed leaves no connection to the engine', async (t) => {
+  const { engine, berth } = await startPair(t)
+  await succeed(engine, ['run', '-d', '--name', 'target', ...TICKING])
+  const context = t.testdir({ Dockerfile: 'FROM busybox\nRUN sleep 1000\n' })
+  // How many streams to the engine each of them holds; berth may keep more connections, for the next request.
+  const clients: readonly (readonly [streams: number, args: readonly string[]])[] = [
+    [1, ['logs', '-f', 'target']],
+    [1, ['events']],
+    [1, ['wait', 'target']],
+    [1, ['stats', 'target']],
+    // Its wait may end in good order, with the container, and leave a connection worth keeping.
+    [1, ['run', '--rm', '-i', 'busybox', 'cat']],
+    [2, ['build', '--no-cache', '--progress', 'plain', context]],
+  ]
+  const TOGETHER = 3
+  for (const [streams, args] of clients) {
+    const children = await Promise.all(
+      Array.from({ length: TOGETHER }, () => startDocker(berth, args)),
+    )
+    await delay(1500)
+    const during = await connections(engine.socket)
+    t.ok(during >= TOGETHER * streams, `docker ${args[0]} is connected`)
+    for (const child of children) child.kill('SIGKILL')
+    await soon(t, `docker ${args[0]} is not any more`, async () => {
+      return (await connections(engine.socket)) <= during - TOGETHER * streams
+    })
+  }
+
+  const terminal = await openTerminal(berth, ['exec', '-it', 'target', 'sh'])
+  terminal.type('echo rea""dy\r')
+  await terminal.shows('ready')
+  const during = await connections(engine.socket)
+  await terminal.close()
+  await soon(
+    t,
+    'docker exec -it is not any more',
+    async () => (await connections(engine.socket)) < during,
+  )
+})

@@ -1,0 +1,28 @@
+/** A berth in this process, in front of an engine: for tests that send bytes of their own. */
+import type { Test } from 'tap'
+import { Berth } from '../../src/cli/berth.ts'
+import { type Config, readConfig } from '../../src/config/config.ts'
+
+/** @returns its URL; it is stopped when the test is over */
+export const startFront = async (
+  t: Test,
+  engine: string,
+  changes: Partial<Config['limits']> & { readonly listen?: string } = {},
+): Promise<string> => {
+  const { listen = 'tcp://127.0.0.1:0', ...limits } = changes
+  const config = readConfig({
+    env: {},
+    flags: {
+      listen: [listen],
+      engine,
+      anonymous: true,
+      allowHost: ['d'],
+      log: 'silent',
+      drainSeconds: 0,
+    },
+  })
+  const berth = await Berth.create({ ...config, limits: { ...config.limits, ...limits } })
+  await berth.start()
+  t.teardown(() => berth.stop())
+  return berth.urls[0]!
+}
