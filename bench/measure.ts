@@ -1,13 +1,13 @@
 /** One run: a fresh engine, a fresh contender before it, and the load program in front of both. */
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Contender } from './contender.ts'
 import { type Figures, figuresOf, type Histogram, type LoadReport } from './figures.ts'
 import { native } from './native.ts'
-import { answersPing, freePort, Program, pinned } from './process.ts'
+import { answersPing, freePort, type Placement, Program, pinned } from './process.ts'
 import type { Scale, Workload } from './workload.ts'
 
 export interface Run {
@@ -26,9 +26,11 @@ export interface Standing {
 /** Starts both, calls `use`, and stops both whatever comes of it. */
 export const standing = async <T>(
   contender: Contender,
+  placement: Placement,
   use: (standing: Standing) => Promise<T>,
 ): Promise<T> => {
   const folder = mkdtempSync(join(tmpdir(), 'berth-bench-'))
+  chmodSync(folder, 0o755) // workers of a contender may run as nobody
   const started: Program[] = []
   const start = async (program: Promise<Program>): Promise<Program> => {
     started.push(await program)
@@ -38,12 +40,12 @@ export const standing = async <T>(
     const [socket, enginePort] = [join(folder, 'engine.sock'), await freePort()]
     const engineCommand = { file: native('engine'), args: [`unix:${socket}`, `tcp:${enginePort}`] }
     const engine = await start(
-      Program.start(pinned(engineCommand, 'around'), () => answersPing(enginePort)),
+      Program.start(pinned(engineCommand, 'around', placement), () => answersPing(enginePort)),
     )
     if (contender.command === undefined)
       return await use({ port: enginePort, folder, contender: engine, engine })
     const port = await freePort()
-    const command = pinned(contender.command({ port, socket, folder }), 'system')
+    const command = pinned(contender.command({ port, socket, folder }), 'system', placement)
     const program = await start(Program.start(command, () => answersPing(port)))
     return await use({ port, folder, contender: program, engine })
   } finally {
@@ -79,6 +81,7 @@ export const load = async (
       ],
     },
     'around',
+    workload.placement,
   )
   const { stdout } = await run(file, args, { maxBuffer: 64 << 20 })
   return JSON.parse(stdout) as LoadReport
@@ -91,7 +94,7 @@ export const measure = async (
   scale: Scale,
   rate?: number,
 ): Promise<Run> =>
-  standing(contender, async (place) => {
+  standing(contender, workload.placement, async (place) => {
     const more = rate === undefined ? [] : ['--rate', String(Math.round(rate))]
     const report = await load(place, workload, scale, more)
     return {

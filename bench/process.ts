@@ -12,21 +12,30 @@ export interface Command {
   readonly env?: Readonly<Record<string, string>>
 }
 
-/** `system` under test has a core to itself; everything around it shares the others. */
+/** What is measured, or the client and the engine around it. */
 export type Side = 'system' | 'around'
+
+/**
+ * Apart: what is measured has a core to itself, so that its CPU time is not disturbed. Together: everything shares one
+ * core, for workloads of one message at a time, where waking another core (in a virtual machine 30 us) would hide all else.
+ */
+export type Placement = 'apart' | 'together'
 
 const CORES = availableParallelism()
 export const isPinned = CORES > 1
-const CORES_OF: Readonly<Record<Side, string>> = {
-  system: String(CORES - 1),
-  around: CORES > 2 ? `0-${CORES - 2}` : '0',
-}
+const LAST = String(CORES - 1)
+const OTHERS = CORES > 2 ? `0-${CORES - 2}` : '0'
 
-/** The same command on the cores of its side. */
-export const pinned = ({ file, args, env }: Command, side: Side): Command =>
-  isPinned
-    ? { file: 'taskset', args: ['-c', CORES_OF[side], file, ...args], ...(env && { env }) }
-    : { file, args, ...(env && { env }) }
+/** The same command on the cores where it belongs. */
+export const pinned = (
+  { file, args, env }: Command,
+  side: Side,
+  placement: Placement = 'apart',
+): Command => {
+  if (!isPinned) return { file, args, ...(env && { env }) }
+  const cores = side === 'system' || placement === 'together' ? LAST : OTHERS
+  return { file: 'taskset', args: ['-c', cores, file, ...args], ...(env && { env }) }
+}
 
 const START_MS = 10_000
 const running = new Set<Program>()
@@ -79,6 +88,13 @@ export class Program {
   /** The process and everything below it. */
   get pids(): number[] {
     return this.#child.pid === undefined ? [] : descendants(this.#child.pid)
+  }
+
+  /** Asks it to end as Ctrl-C does, and waits until it has. */
+  async interrupt(): Promise<void> {
+    const ended = once(this.#child, 'close')
+    this.#child.kill('SIGINT')
+    await ended
   }
 
   kill(): void {

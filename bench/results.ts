@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import type { Figures, Histogram } from './figures.ts'
-import { isPinned } from './process.ts'
+import { isPinned, type Placement } from './process.ts'
 
 export interface Machine {
   readonly cpu: string
@@ -11,7 +11,7 @@ export interface Machine {
   readonly memoryGb: number
   readonly kernel: string
   readonly node: string
-  /** The contender on a core of its own, client and engine on the others. */
+  /** Cores are assigned, as `Placement` says. */
   readonly isPinned: boolean
 }
 
@@ -34,6 +34,7 @@ export interface Result {
   readonly command: string
   readonly machine: Machine
   readonly seconds: number
+  readonly placement: Placement
   readonly rate?: number
   readonly streams?: number
   readonly gb?: number

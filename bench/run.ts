@@ -32,7 +32,7 @@ const say = (text: string): void => {
 }
 
 /** Half of what the slower of the two can do now: a load that both carry, so that their tails can be compared. */
-const halfLoad = async (plan: Plan): Promise<number> => {
+const halfLoad = async (workload: Workload, plan: Plan): Promise<number> => {
   const saturating = WORKLOADS.find(({ name }) => name === 'get-32')
   const yardsticks = plan.present.filter(({ contender }) =>
     ['berth', 'haproxy'].includes(contender.name),
@@ -41,7 +41,11 @@ const halfLoad = async (plan: Plan): Promise<number> => {
     throw new Error('nothing to calibrate by')
   const rates: number[] = []
   for (const { contender } of yardsticks) {
-    const { figures } = await measure(contender, saturating, plan.scale)
+    const { figures } = await measure(
+      contender,
+      { ...saturating, placement: workload.placement },
+      plan.scale,
+    )
     rates.push(figures.perSecond ?? 0)
   }
   return Math.min(...rates) / 2
@@ -87,7 +91,7 @@ const canDo = ({ lacks }: Contender, { needs }: Workload): boolean =>
 const runWorkload = async (workload: Workload, plan: Plan): Promise<void> => {
   const started = performance.now()
   const { scale } = plan
-  const rate = workload.atHalfLoad ? await halfLoad(plan) : undefined
+  const rate = workload.atHalfLoad ? await halfLoad(workload, plan) : undefined
   const entries: Collected[] = plan.present
     .filter(({ contender }) => canDo(contender, workload))
     .map((present) => ({ present, runs: [], histograms: [], failure: undefined }))
@@ -101,6 +105,7 @@ const runWorkload = async (workload: Workload, plan: Plan): Promise<void> => {
     command: plan.command,
     machine: thisMachine(),
     seconds: scale.seconds,
+    placement: workload.placement,
     ...(rate !== undefined && { rate: Math.round(rate) }),
     ...(workload.unit === 'stream' && { streams: scale.streams }),
     ...(workload.unit === 'GB' && { gb: scale.bulkBytes / 1e9 }),

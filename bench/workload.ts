@@ -1,6 +1,7 @@
 /** The workloads, as data: what is asked, how, and what it is counted in. */
 import { readFileSync } from 'node:fs'
 import type { Need } from './contender.ts'
+import type { Placement } from './process.ts'
 
 export type Unit = 'request' | 'GB' | 'stream'
 
@@ -8,6 +9,7 @@ export interface Workload {
   readonly name: string
   readonly title: string
   readonly unit: Unit
+  readonly placement: Placement
   readonly needs?: Need
   /** Of the load program: ask, echo, flood or hold. */
   readonly mode: 'ask' | 'echo' | 'flood' | 'hold'
@@ -123,6 +125,8 @@ const createOf = (env: readonly string[]) => ({
 })
 
 const timed = (connections: number, ...more: string[]) => ({
+  // One at a time is a chain of wake-ups: see Placement
+  placement: connections === 1 ? ('together' as const) : ('apart' as const),
   mode: 'ask' as const,
   unit: 'request' as const,
   load: ({ seconds, warmup }: Scale) => [
@@ -149,6 +153,7 @@ const once = ['--count', '1', '--warm-bytes', String(WARM_BYTES)]
 const sized = ({ bulkBytes }: Scale): number => bulkBytes + WARM_BYTES
 
 const down = (kind: BodyKind) => ({
+  placement: 'apart' as const,
   unit: 'GB' as const,
   needs: 'bulk' as const,
   mode: 'ask' as const,
@@ -158,6 +163,7 @@ const down = (kind: BodyKind) => ({
 })
 
 const up = (kind: BodyKind) => ({
+  placement: 'apart' as const,
   unit: 'GB' as const,
   needs: 'bulk' as const,
   mode: 'ask' as const,
@@ -177,6 +183,7 @@ const up = (kind: BodyKind) => ({
 })
 
 const echo = (bytes: number) => ({
+  placement: 'together' as const,
   unit: 'request' as const,
   needs: 'hijack' as const,
   mode: 'echo' as const,
@@ -203,6 +210,7 @@ export const WORKLOADS: readonly Workload[] = [
     name: 'get-32-half',
     title: 'GET /containers/json, 32 connections, half load at a fixed rate',
     ...list(32),
+    placement: 'together',
     rounds: 5,
     atHalfLoad: true,
   },
@@ -242,6 +250,7 @@ export const WORKLOADS: readonly Workload[] = [
     name: 'attach-flood',
     title: 'attach, both directions at once',
     unit: 'GB',
+    placement: 'apart',
     needs: 'hijack',
     mode: 'flood',
     load: ({ bulkBytes }) => [
@@ -263,6 +272,7 @@ export const WORKLOADS: readonly Workload[] = [
     name: 'logs-idle',
     title: 'idle logs -f streams',
     unit: 'stream',
+    placement: 'apart',
     needs: 'stream',
     mode: 'hold',
     load: ({ streams }) => ['--connections', String(streams)],
@@ -271,14 +281,22 @@ export const WORKLOADS: readonly Workload[] = [
   },
 ]
 
-/** Those whose name begins with one of `names`; all where none is named. @throws Error for a name that fits nothing */
+/** What `name` means: the workload of that name, or else all whose names begin with it. */
+const meantBy = (name: string): readonly Workload[] => {
+  const exact = WORKLOADS.filter((workload) => workload.name === name)
+  return exact.length > 0 ? exact : WORKLOADS.filter((workload) => workload.name.startsWith(name))
+}
+
+/** In the order of the table; all where none is named. @throws Error for a name that fits nothing */
 export const workloadsNamed = (names: readonly string[]): Workload[] => {
-  for (const name of names)
-    if (!WORKLOADS.some((workload) => workload.name.startsWith(name)))
-      throw new Error(
-        `no workload begins with "${name}"; there are ${WORKLOADS.map((w) => w.name).join(', ')}`,
-      )
-  return WORKLOADS.filter(
-    (workload) => names.length === 0 || names.some((name) => workload.name.startsWith(name)),
+  if (names.length === 0) return [...WORKLOADS]
+  const chosen = new Set(
+    names.flatMap((name) => {
+      const meant = meantBy(name)
+      if (meant.length > 0) return meant
+      const known = WORKLOADS.map((workload) => workload.name).join(', ')
+      throw new Error(`no workload is called "${name}"; there are ${known}`)
+    }),
   )
+  return WORKLOADS.filter((workload) => chosen.has(workload))
 }

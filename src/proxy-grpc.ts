@@ -10,12 +10,13 @@ import type { Asking, Stages } from './proxy.ts'
 import { channelFor } from './relay/grpc-channels.ts'
 import { Claims } from './relay/grpc-claims.ts'
 import { metadata, relayCall } from './relay/grpc.ts'
-import { type GrpcTarget, tunnel } from './relay/grpc-tunnel.ts'
+import { tunnel } from './relay/grpc-tunnel.ts'
 import { upgradeFor } from './relay/request-head.ts'
 import { splice } from './relay/splice.ts'
 import { type Matched, match } from './route/match.ts'
 import type { Conduit } from './transport/conduit.ts'
 import { dial } from './upstream/dial.ts'
+import type { GrpcTarget } from './upstream/h2.ts'
 import type { Pool } from './upstream/pool.ts'
 import { fieldValue, NO_BODY, type RequestHead, type ResponseHead } from './wire/head.ts'
 
@@ -101,7 +102,7 @@ export class Builds {
     road: 'opaque' | 'judged',
   ): Promise<void> {
     const judge = road === 'judged' ? this.#judgeOf(call, build) : undefined
-    await relayCall(exchange, call, () => channelFor(exchange.connection, build.pool), judge)
+    await relayCall(exchange, call, () => channelFor(exchange.connection, targetOf(build)), judge)
   }
 
   /** @throws Failure POLICY_DENIED for a call that is not served at all */
@@ -119,13 +120,15 @@ export class Builds {
   }
 
   /** Where a connection that speaks gRPC from its first byte may be spliced into, or undefined where it has to be read. */
-  targetFor({ policy, endpoint, pool }: Build): GrpcTarget | undefined {
-    if (this.#roadOf(policy, endpoint) !== 'opaque') return undefined
-    return endpoint.build === undefined
-      ? { kind: 'engine', pool }
-      : { kind: 'buildkitd', address: endpoint.build }
+  targetFor(build: Build): GrpcTarget | undefined {
+    return this.#roadOf(build.policy, build.endpoint) === 'opaque' ? targetOf(build) : undefined
   }
 }
+
+const targetOf = ({ endpoint, pool }: Build): GrpcTarget =>
+  endpoint.build === undefined
+    ? { kind: 'engine', pool }
+    : { kind: 'buildkitd', address: endpoint.build }
 
 const SESSION_ROUTES: ReadonlySet<string> = new Set(['session.open', 'build.start'])
 

@@ -1,16 +1,16 @@
 /** The way of a request, in six words: start reading here. */
 
 import type { Endpoint } from './endpoint/endpoint.ts'
+import type { Origins } from './endpoint/origins.ts'
 import { Failure } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 import { exchanges } from './observe/events.ts'
-import type { Rules } from './policy/body.ts'
 import { decide, type Permit } from './policy/decide.ts'
-import type { Findings } from './policy/hearing.ts'
 import type { Policy } from './policy/policy.ts'
 import { type Build, type Builds, chargedAs, GRPC } from './proxy-grpc.ts'
-import type { Amend, BodyJudge, Errand } from './relay/errand.ts'
-import { prepare } from './relay/prepare.ts'
+import { type Engine, pullWatchFor } from './proxy-images.ts'
+import { Judged, judgeObjects } from './proxy-judged.ts'
+import type { Errand } from './relay/errand.ts'
 import { relay } from './relay/relay.ts'
 import { rescue } from './relay/rescue.ts'
 import { acceptsContentType } from './route/content-type.ts'
@@ -18,7 +18,7 @@ import { type Matched, match } from './route/match.ts'
 import type { Route } from './route/route.ts'
 import { targetOf } from './route/target.ts'
 import type { Release } from './tenant/gate.ts'
-import type { Pool, Pools } from './upstream/pool.ts'
+import type { Pools } from './upstream/pool.ts'
 import type { RequestFieldClass } from './wire/fields.ts'
 import { fieldValue } from './wire/head.ts'
 
@@ -40,12 +40,16 @@ export interface Stages {
   admit(tenant: Asking, routeId: string): Release | Promise<Release>
   ready(tenant: Asking): Endpoint | Promise<Endpoint>
   readonly pools: Pools
+  /** Where the images of each engine came from. */
+  readonly origins: Origins
+  /** Of a JSON body, in bytes. */
+  readonly bodyCap: number
 }
 
 /** The whole way of a request. What is returned never rejects: a failure has become an answer by then. */
-export const createServe =
-  (stages: Stages, builds: Builds) =>
-  async (exchange: Exchange): Promise<void> => {
+export const createServe = (stages: Stages, builds: Builds) => {
+  const limits = { bodyCap: stages.bodyCap }
+  return async (exchange: Exchange): Promise<void> => {
     const started = performance.now()
     const { head } = exchange
     let tenant: Asking | undefined
@@ -56,14 +60,21 @@ export const createServe =
       tenant = await stages.identify(exchange) // who is asking
       matched = exchange.call ? GRPC : match(head.method, head.target) // what for
       const policy = stages.policy(tenant, matched)
-      const permit = decide(policy, matched.route, matched.query) // may they
+      const permit = decide(policy, matched.route, matched.query, limits) // may they
       release = await stages.admit(tenant, chargedAs(exchange, matched)) // is it their turn
       const endpoint = await stages.ready(tenant) // where it lives
       const pool = stages.pools.of(endpoint.key, endpoint.address)
       const build: Build = { tenant, policy, endpoint, pool }
       builds.claim(exchange, matched, build)
+      const engine: Engine = {
+        pool,
+        version: matched.version || `v${pool.learned.apiVersion ?? OLDEST_ASKED}`,
+        name: `${tenant.id} ${tenant.endpoint}`,
+        origins: stages.origins,
+      }
+      if (permit.references.length > 0) await judgeObjects(policy, engine, permit)
       const asked = matched
-      const through = () => relay(exchange, pool, errandOf(exchange, asked, permit, pool))
+      const through = () => relay(exchange, pool, errandOf(exchange, asked, permit, policy, engine))
       if (matched.route === GRPC.route) await builds.serve(exchange, build, through)
       else await through() // let it through
     } catch (error) {
@@ -82,10 +93,20 @@ export const createServe =
       failure: failure && { code: failure.code, message: failure.message, cause: failure.cause },
     })
   }
+}
 
-const errandOf = (exchange: Exchange, matched: Matched, permit: Permit, pool: Pool): Errand => {
+/** What berth itself asks in, where neither the client nor the engine has said a version: all engines know it. */
+const OLDEST_ASKED = '1.41'
+
+const errandOf = (
+  exchange: Exchange,
+  matched: Matched,
+  permit: Permit,
+  policy: Policy,
+  engine: Engine,
+): Errand => {
   const { route } = matched
-  const { apiVersion } = pool.learned
+  const { apiVersion } = engine.pool.learned
   const hasBody = exchange.head.framing.kind !== 'none'
   const contentType = acceptsContentType(route, fieldValue(exchange.head, 'content-type'), hasBody)
   // A path without a version means the engine's newest: said explicitly as soon as it is known
@@ -99,10 +120,14 @@ const errandOf = (exchange: Exchange, matched: Matched, permit: Permit, pool: Po
     hijack: route.hijack,
   }
   const { plan } = permit
-  if (plan.kind === 'none' || plan.kind === 'stream') return { ...common, plan, amend: undefined }
+  if (plan.kind === 'none' || plan.kind === 'stream') {
+    const watch =
+      route.id === 'image.create' ? pullWatchFor(policy, engine, permit.query) : undefined
+    return { ...common, plan, amend: undefined, ...(watch && { watch }) }
+  }
   if (contentType !== undefined && !hasBody)
     throw new Failure('MALFORMED_BODY', 'it is empty, and JSON is not')
-  const judged = new Judged(pool, version === '' ? `v${apiVersion ?? OLDEST_PREPARED}` : version)
+  const judged = new Judged(policy, engine)
   return {
     ...common,
     plan: {
@@ -113,51 +138,6 @@ const errandOf = (exchange: Exchange, matched: Matched, permit: Permit, pool: Po
     },
     amend: judged.amend,
   }
-}
-
-/** What preparations are asked for in, where neither the client nor the engine has said a version: all engines know it. */
-const OLDEST_PREPARED = '1.41'
-
-/** One body on its way through policy, and what its judgement brings about. */
-class Judged {
-  readonly #pool: Pool
-  readonly #version: string
-  #findings: Findings | undefined
-
-  constructor(pool: Pool, version: string) {
-    this.#pool = pool
-    this.#version = version
-  }
-
-  begin(rules: Rules, onOutput: (bytes: Uint8Array) => void): BodyJudge {
-    const transform = rules.begin({ onOutput })
-    return {
-      write: (bytes) => transform.write(bytes),
-      settle: async () => {
-        const findings = transform.settle()
-        this.#findings = findings
-        const image = findings.references.find(({ kind }) => kind === 'image')?.name
-        if (findings.preparations.length > 0)
-          await prepare(this.#pool, this.#version, image, findings.preparations)
-      },
-      finish: () => void transform.finish(),
-    }
-  }
-
-  /** Warnings go where docker shows them: into the engine's own answer to a create. */
-  readonly amend: Amend = (status) => {
-    const warnings = this.#findings?.warnings ?? []
-    return status === 201 && warnings.length > 0
-      ? (body) => withWarnings(body, warnings)
-      : undefined
-  }
-}
-
-const withWarnings = (body: Buffer, warnings: readonly string[]): Buffer => {
-  const answer = JSON.parse(body.toString()) as { Warnings?: string[] | null }
-  return Buffer.from(
-    JSON.stringify({ ...answer, Warnings: [...(answer.Warnings ?? []), ...warnings] }),
-  )
 }
 
 const classes = (...names: RequestFieldClass[]): ReadonlySet<RequestFieldClass> => new Set(names)

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -265,6 +266,7 @@ static void listen_on(const char *address) {
 
 int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
+  umask(0); /* workers of a contender may run as nobody */
   poller = epoll_create1(EPOLL_CLOEXEC);
   plain = make_stock(0);
   chunked = make_stock(1);

@@ -121,7 +121,8 @@ export class H2Exchange implements Exchange {
   abort(): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#stream.close(H2_ERROR.INTERNAL_ERROR)
+    // not by `close`, which would end the body first, as if it were complete
+    this.#stream.destroy(new Error('the answer cannot be completed'))
   }
 
   readonly #onClose = (): void => {

@@ -55,6 +55,7 @@ export class FrameScanner {
   /** @returns how many of the bytes come before the frame that ended the scan: all of them, as a rule */
   take(bytes: Buffer): number {
     let at = 0
+    let start = 0
     while (at < bytes.length) {
       if (this.#skip > 0) {
         const skipped = Math.min(this.#skip, bytes.length - at)
@@ -62,9 +63,9 @@ export class FrameScanner {
         at += skipped
         continue
       }
-      const before = at
+      if (this.#collected === 0) start = at
       at = this.#collect(bytes, at)
-      if (this.#collected === this.#wanted() && !this.#finish()) return before
+      if (this.#collected === this.#wanted() && !this.#finish()) return start
     }
     return bytes.length
   }

@@ -52,8 +52,11 @@ const typeOf = (bytes: Buffer, { start, end }: WholeFrame): FirstAsked => {
   return GRPC_TYPES.some((type) => block.includes(type)) ? 'grpc' : 'other'
 }
 
+/** Clients that mean to call at once do; the others are served by whoever answers their pings meanwhile. */
+const PATIENCE_MS = 1000
+
 /**
- * @param seconds how long the client may take to ask for something; then it is gone
+ * @param seconds how long the client may take to acknowledge; then it is gone
  * @param then the conduit is held, and will deliver everything that the client has said but its acknowledgement
  */
 export const greet = (
@@ -62,20 +65,32 @@ export const greet = (
   then: (asked: FirstAsked) => void,
 ): void => {
   let seen = Buffer.alloc(0)
-  const timer = setTimeout(() => conduit.destroy(), seconds * MS)
+  let isLate = false
+  const leave = setTimeout(() => conduit.destroy(), seconds * MS)
+  const late = setTimeout(() => {
+    isLate = true
+    decide()
+  }, PATIENCE_MS)
+  const stop = (): void => {
+    clearTimeout(leave)
+    clearTimeout(late)
+  }
+  const decide = (): void => {
+    const { asked, acknowledgement } = look(seen)
+    const isOver = acknowledgement !== undefined && (asked !== undefined || isLate)
+    if (!isOver && seen.length <= MAX_GREETING_BYTES) return
+    stop()
+    conduit.hold()
+    conduit.unread(acknowledgement === undefined ? seen : without(seen, acknowledgement))
+    then(asked ?? 'other')
+  }
   const receiver: Receiver = {
     received(bytes) {
       seen = Buffer.concat([seen, bytes])
-      const { asked, acknowledgement } = look(seen)
-      const isOver = asked !== undefined && acknowledgement !== undefined
-      if (!isOver && seen.length <= MAX_GREETING_BYTES) return
-      clearTimeout(timer)
-      conduit.hold()
-      conduit.unread(acknowledgement === undefined ? seen : without(seen, acknowledgement))
-      then(asked ?? 'other')
+      decide()
     },
     ended: () => conduit.destroy(),
-    gone: () => clearTimeout(timer),
+    gone: stop,
   }
   conduit.receiver = receiver
   conduit.send(EMPTY_SETTINGS)

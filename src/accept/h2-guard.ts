@@ -82,6 +82,8 @@ export class H2Guard {
   abuse: Abuse | undefined
   /** Since when a header block has been incomplete, in milliseconds; 0 while none is. */
   blockSince = 0
+  /** The client has sent a GOAWAY. */
+  isLeaving = false
   readonly #incoming = new FrameScanner((head) => this.#received(head))
   readonly #outgoing = new FrameScanner((head) => this.#sent(head))
   readonly #resets = new Bucket(H2_LIMITS.resets)
@@ -120,6 +122,9 @@ export class H2Guard {
         break
       case FRAME.RST_STREAM:
         this.#reset('rapid reset')
+        break
+      case FRAME.GOAWAY:
+        this.isLeaving = true
         break
       case FRAME.DATA:
         if (isIdleData(head)) this.#glitch('empty or padded DATA flood')

@@ -16,6 +16,7 @@ const CONNECTION_SPECIFIC: ReadonlySet<string> = new Set([
 
 /** RFC 9113 8.3.1. CONNECT, which leaves two of them out, is not served; neither is `:protocol` (RFC 8441). */
 const PSEUDO: ReadonlySet<string> = new Set([':method', ':scheme', ':path', ':authority'])
+const SCHEMES: ReadonlySet<string> = new Set(['http', 'https'])
 const UPPER_CASE = /[A-Z]/
 
 const malformed = (what: string): Failure => new Failure('MALFORMED_REQUEST', what)
@@ -67,8 +68,8 @@ export const parseFieldList = (list: readonly string[], hasBody: boolean): Reque
   const { pseudo } = fields
   const method = pseudo.get(':method')
   const path = pseudo.get(':path')
-  if (method === undefined || path === undefined || !pseudo.has(':scheme'))
-    throw malformed('a pseudo-header field is missing')
+  if (method === undefined || path === undefined || !SCHEMES.has(pseudo.get(':scheme') ?? ''))
+    throw malformed('a pseudo-header field is missing, or a scheme that is not served')
   const isOpen = hasBody && !fields.fields.some(([name]) => name === 'content-length')
   const lines = [`${method} ${path} HTTP/1.1`, `Host: ${hostOf(fields)}`]
   for (const [name, value] of fields.fields) if (name !== 'host') lines.push(`${name}: ${value}`)

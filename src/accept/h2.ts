@@ -46,6 +46,7 @@ export class H2Connection implements H2Carrier {
   readonly #since: number
   #idleSince: number
   #isAcknowledged = false
+  #isEnded = false
   #opened = 0
   #live = 0
 
@@ -123,17 +124,19 @@ export class H2Connection implements H2Carrier {
 
   /** GOAWAY with a reason for the log; everything that is under way on this connection ends with it. */
   #end(code: number, reason: string): void {
-    if (this.#session.destroyed) return
+    if (this.#isEnded) return
+    this.#isEnded = true
     this.#harbour.refused(
       new Failure('HTTP2_ABUSE', reason),
       this.facts,
       this.#harbour.newId(),
     )
-    this.#session.destroy(undefined, code)
+    this.#session.destroy(new Error(reason), code)
   }
 
   #broken(error: Error): void {
-    if (this.#guard.abuse !== undefined || this.conduit.isGone) return
+    // grpc-go says goodbye with one of its own stream ids, which nghttp2 takes for a protocol error
+    if (this.#isEnded || this.#guard.isLeaving || this.conduit.isGone) return
     this.#harbour.refused(
       new Failure('MALFORMED_REQUEST', 'HTTP/2 framing', error),
       this.facts,

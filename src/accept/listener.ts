@@ -86,7 +86,7 @@ export class Listeners implements Harbour {
   speaksH2(conduit: Conduit, facts: Connection): void {
     // a client that asked for h2 in its TLS handshake has requests of every kind; one that did not may have one kind only
     if (hasNegotiatedH2(conduit)) return this.#beginH2(conduit, facts, ANYTHING)
-    greet(conduit, this.limits.idleSeconds, (asked) => {
+    greet(conduit, this.limits.headSeconds, (asked) => {
       if (asked === 'other') this.#beginH2(conduit, facts, ANYTHING)
       else
         this.#options.tunnel(conduit, facts, this.newId()).then(
@@ -113,11 +113,12 @@ export class Listeners implements Harbour {
 
   /**
    * Starts to listen.
+   * @param isShared with other processes that were started together with this one (node:cluster)
    * @returns where: the address with the port that the system chose, if it was asked to
    * @throws what the system says, for example EADDRINUSE
    */
-  async listen(address: ListenAddress): Promise<string> {
-    if (address.kind === 'unix') await removeStale(address.path)
+  async listen(address: ListenAddress, isShared = false): Promise<string> {
+    if (address.kind === 'unix' && !isShared) await removeStale(address.path)
     const server = createServer({
       allowHalfOpen: true,
       pauseOnConnect: true,

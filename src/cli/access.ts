@@ -1,4 +1,4 @@
-/** What a tenant's docker has to be told, by the way in which he proves who he is. */
+/** What the docker of a tenant has to be told, by the way in which the tenant is recognised. */
 
 /** A client certificate; a key as the first label of the host name; a key in a header of every request. */
 export type Way = 'certificate' | 'host key' | 'header'
@@ -22,7 +22,9 @@ export interface Access {
   readonly host: string
   readonly port: number
   readonly headers: Readonly<Record<string, string>>
-  /** For one shell; docker prefers it to any context. */
+  /** What a context cannot hold, and what has to be in the environment beside it. */
+  readonly beside: Readonly<Record<string, string>>
+  /** For one shell, without a context: docker prefers it to any. */
   readonly env: Readonly<Record<string, string>>
   /** Arguments of docker. */
   readonly create: readonly string[]
@@ -57,14 +59,20 @@ export const accessOf = ({ name, door, way, key, folder, files }: AccessOptions)
   const headers: Record<string, string> =
     way === 'header' && key !== undefined ? { 'X-Berth-Key': key } : {}
   const [header] = Object.entries(headers)
+  const beside = {
+    ...(header !== undefined && { DOCKER_CUSTOM_HEADERS: header.join('=') }),
+    // building with bake, compose 2.40 hands on empty files for a certificate that is not there, and fails on them
+    ...(way === 'host key' && door.kind === 'tls' && { COMPOSE_BAKE: 'false' }),
+  }
   return {
     host,
     port: door.port,
     headers,
+    beside,
     env: {
       DOCKER_HOST: url,
       ...(door.kind === 'tls' && { DOCKER_TLS_VERIFY: '1', DOCKER_CERT_PATH: folder }),
-      ...(header !== undefined && { DOCKER_CUSTOM_HEADERS: header.join('=') }),
+      ...beside,
     },
     create: [
       'context',

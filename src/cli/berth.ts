@@ -7,8 +7,10 @@ import { Listeners } from '../accept/listener.ts'
 import { TlsTerminator } from '../accept/tls.ts'
 import { type Config, ConfigError } from '../config/config.ts'
 import { createDirectory, DEFAULT_ENDPOINT } from '../endpoint/directory.ts'
+import { Origins } from '../endpoint/origins.ts'
 import { exchanges } from '../observe/events.ts'
 import { createLog, logExchanges } from '../observe/log.ts'
+import { DEFAULT_BODY_CAP } from '../policy/decide.ts'
 import { createServe, type Stages } from '../proxy.ts'
 import { Builds, createTunnel } from '../proxy-grpc.ts'
 import { initAuthority, openAuthority } from '../tenant/authority.ts'
@@ -17,6 +19,7 @@ import { Gate } from '../tenant/gate.ts'
 import { type EngineAddress, parseEngineAddress } from '../upstream/address.ts'
 import { Pools } from '../upstream/pool.ts'
 import { createPolicyFor } from './policies.ts'
+import { isWorker } from './workers.ts'
 import { anonymousTenancy, authorityFolder, storedTenancy, type Tenancy } from './tenancy.ts'
 
 const MS = 1000
@@ -91,7 +94,7 @@ export class Berth {
   /** @throws the system's own error, naming the address */
   async start(): Promise<void> {
     for (const url of this.#config.listen)
-      this.urls.push(await this.#listeners.listen(listenAddressOf(url)))
+      this.urls.push(await this.#listeners.listen(listenAddressOf(url), isWorker()))
     this.log.info({ listen: this.urls }, 'ready')
   }
 
@@ -129,6 +132,8 @@ const stagesOf = (config: Config, tenancy: Tenancy, pools: Pools): Stages => {
     },
     ready: (tenant) => endpointOf(tenant.id, tenant.endpoint),
     pools,
+    origins: new Origins(tenancy.records),
+    bodyCap: Number(config.bodyCap ?? DEFAULT_BODY_CAP),
   }
 }
 

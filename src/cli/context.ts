@@ -110,7 +110,7 @@ const keyFor = (io: Io, tenant: Tenant, way: Way, flags: Flags): string | undefi
   if (!isKeyShaped(key)) throw new CommandError('that is no key: a key is 26 of a-z and 2-7')
   if (way === 'host key' && tenant.hostKey === undefined)
     throw new CommandError(
-      `tenant "${tenant.name}" may not put his key into a host name; use --cert or --header, or allow it: berth tenant change ${tenant.name} --host-key`,
+      `tenant "${tenant.name}" may not put its key into a host name; use --cert or --header, or allow it: berth tenant change ${tenant.name} --host-key`,
       { exitCode: 1 },
     )
   return key
@@ -147,20 +147,19 @@ const writeFiles = (folder: string, credentials: Credentials): CredentialFiles =
 
 // === what is said ===
 
-const print = (io: Io, name: string, { env, create }: Access): void => {
-  io.out(`# a context, for good:`)
+const exports = (variables: Readonly<Record<string, string>>): string[] =>
+  Object.entries(variables).map(([name, value]) => `export ${name}=${shellWord(value)}`)
+
+const print = (io: Io, name: string, { env, beside, create }: Access): void => {
+  io.out('# a context, for good:')
   io.out(['docker', ...create].map(shellWord).join(' '))
-  if (env.DOCKER_CUSTOM_HEADERS !== undefined) {
-    io.out(
-      '# contexts have no headers; this goes with it (builds need TLS with --cert or --host-key):',
-    )
-    io.out(`export DOCKER_CUSTOM_HEADERS=${shellWord(env.DOCKER_CUSTOM_HEADERS)}`)
-  }
+  if (Object.keys(beside).length > 0)
+    io.out('# contexts cannot hold this; it has to be set with it:')
+  for (const line of exports(beside)) io.out(line)
   io.out(`docker --context ${name} version`)
   io.out('')
   io.out('# or, for one shell:')
-  for (const [variable, value] of Object.entries(env))
-    io.out(`export ${variable}=${shellWord(value)}`)
+  for (const line of exports(env)) io.out(line)
 }
 
 const context = (io: Io, name: string, flags: Flags): Promise<void> =>

@@ -35,6 +35,8 @@ const profile = () =>
     '--profile <name>',
     'the policy of an anonymous tenant: open, dedicated, shared or one of berth.yaml',
   )
+const workers = () =>
+  new Option('--workers <n>', 'processes that share the listeners (default 1)').argParser(Number)
 const drain = () =>
   new Option(
     '--drain-seconds <n>',
@@ -46,7 +48,7 @@ export const createProgram = (io: Io, version: string): Command => {
   const program = new Command('berth')
     .description('A streaming, multi-tenant proxy for the Docker Engine API.')
     .version(version)
-    .showHelpAfterError('(see berth --help)')
+    .showHelpAfterError('(--help says how it is used)')
     .configureOutput({
       writeOut: (text) => io.out(text.trimEnd()),
       writeErr: (text) => io.err(text.trimEnd()),
@@ -80,6 +82,7 @@ export const createProgram = (io: Io, version: string): Command => {
     .addOption(allowHost())
     .addOption(profile())
     .addOption(log())
+    .addOption(workers())
     .addOption(drain())
     .action((flags) => serve(io, flags))
   program

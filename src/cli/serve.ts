@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { type Config, type ConfigSources, readConfig } from '../config/config.ts'
 import { Berth } from './berth.ts'
 import { CommandError, type Io } from './io.ts'
+import { isWorker, runWorkers, tellReady } from './workers.ts'
 
 /** A config comes from a file (--config, BERTH_CONFIG), the environment and flags. */
 export const sourcesFrom = (io: Io, flags: Record<string, unknown>): ConfigSources => {
@@ -27,9 +28,12 @@ const readText = (name: string): string => {
 }
 
 export const serve = async (io: Io, flags: Record<string, unknown>): Promise<void> => {
-  const berth = await Berth.create(configFrom(io, flags))
+  const config = configFrom(io, flags)
+  if (config.workers > 1 && !isWorker()) return runWorkers(io, config.workers)
+  const berth = await Berth.create(config)
   await berth.start()
-  for (const url of berth.urls) io.out(`listening on ${url}`)
+  if (isWorker()) tellReady(berth.urls)
+  else for (const url of berth.urls) io.out(`listening on ${url}`)
   await io.stopped
   await berth.stop()
 }

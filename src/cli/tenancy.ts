@@ -69,6 +69,8 @@ export const authorityFolder = (config: Pick<Config, 'state'>): string => join(c
 
 export interface Tenancy {
   identify(asked: Pick<Exchange, 'connection' | 'head'>): Asking | Promise<Asking>
+  /** Where records outlive the process. */
+  readonly records?: { readonly store: Store; readonly seal: Seal }
   close(): Promise<void>
 }
 
@@ -113,6 +115,7 @@ export const storedTenancy = async (config: Config, log: Logger): Promise<Tenanc
   })
   return {
     identify,
+    records: { store, seal },
     close: async () => {
       roster.close()
       await store.close()

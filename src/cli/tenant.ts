@@ -85,7 +85,7 @@ const print = (io: Io, flags: Flags, tenant: Tenant, said: string): void => {
 const printKey = (io: Io, flags: Flags, { tenant, key }: Keyed, said: string): void => {
   const { id, name, ...view } = viewOf(tenant, Date.now())
   if (flags.json) return io.out(JSON.stringify({ id, name, key, ...view }))
-  io.out(`${said} Its key, which is not kept and cannot be shown again:`)
+  io.out(`${said} The key, which is not kept and cannot be shown again:`)
   io.out('')
   io.out(`  ${key}`)
   io.out('')
@@ -200,7 +200,7 @@ const disable = (io: Io, name: string, flags: Flags): Promise<void> =>
       io,
       flags,
       await registry.disable(name),
-      `Tenant "${name}" is disabled; what he has open ends within a second. berth tenant enable ${name} undoes it.`,
+      `Tenant "${name}" is disabled; what it has open ends within a second. berth tenant enable ${name} undoes it.`,
     ),
   )
 
@@ -215,24 +215,24 @@ const remove = (io: Io, name: string, flags: RemoveFlags): Promise<void> =>
     const count = usableKeys(tenant, Date.now()).length
     if (!tenant.disabled && !flags.yes)
       throw new CommandError(
-        `tenant "${name}" can still come in, with ${count} ${count === 1 ? 'key' : 'keys'} and any certificate made for him; ` +
-          `add --yes to remove him all the same, or begin with berth tenant disable ${name}`,
+        `tenant "${name}" can still come in, with ${count} ${count === 1 ? 'key' : 'keys'} and any certificate made for it; ` +
+          `add --yes to remove it all the same, or begin with berth tenant disable ${name}`,
       )
     await registry.remove(name)
     print(
       io,
       flags,
       tenant,
-      `Tenant "${name}" has been removed. His engine and what is on it stay as they are.`,
+      `Tenant "${name}" has been removed. Its engine and what is on it stay as they are.`,
     )
   })
 
 // === what they are called ===
 
 const ENDPOINT =
-  'his engine: unix:///PATH, tcp://HOST:PORT, or a name from `endpoints` of berth.yaml ("default" is --engine)'
-const POLICY = 'what he may do there: dedicated, shared, open or a policy of berth.yaml'
-const PLAN = 'how much he may do at once: a name from `plans` of berth.yaml'
+  'its engine: unix:///PATH, tcp://HOST:PORT, or a name from `endpoints` of berth.yaml ("default" is --engine)'
+const POLICY = 'what it may do there: dedicated, shared, open or a policy of berth.yaml'
+const PLAN = 'how much it may do at once: a name from `plans` of berth.yaml'
 
 const withKeyOptions = (command: Command): Command =>
   command
@@ -243,7 +243,7 @@ const withHostKeyOptions = (command: Command): Command =>
   command
     .option(
       '--host-key',
-      'accept his key as the first label of the host name (KEY.berth.example.com). DNS, TLS and error messages then show it: prefer certificates',
+      'accept its key as the first label of the host name (KEY.berth.example.com). DNS, TLS and error messages then show it: prefer certificates',
     )
     .option('--host-key-cidr <network...>', 'only from these networks: 192.0.2.0/24, 2001:db8::/32')
     .option('--host-key-expires <duration>', 'only for so long: 90d, 12h, ...', duration)
@@ -272,7 +272,7 @@ export const addTenantCommands = (program: Command, io: Io): void => {
         .description(description),
     )
 
-  withHostKeyOptions(withKeyOptions(named('add', 'add a tenant; prints his first key, once')))
+  withHostKeyOptions(withKeyOptions(named('add', 'add a tenant; prints its first key, once')))
     .option('--endpoint <endpoint>', ENDPOINT, 'default')
     .option('--policy <name>', POLICY, 'dedicated')
     .option('--plan <name>', PLAN, 'default')
@@ -282,12 +282,12 @@ export const addTenantCommands = (program: Command, io: Io): void => {
     list(io, flags),
   )
 
-  named('show', 'show a tenant and his keys: by id, with their ends and last uses').action(
+  named('show', 'show a tenant and its keys: by id, with their ends and last uses').action(
     (name, flags) => show(io, name, flags),
   )
 
   withHostKeyOptions(named('change', 'change what a tenant has been given'))
-    .option('--no-host-key', 'accept his key in a host name no longer')
+    .option('--no-host-key', 'accept its key in a host name no longer')
     .option('--endpoint <endpoint>', ENDPOINT)
     .option('--policy <name>', POLICY)
     .option('--plan <name>', PLAN)
@@ -307,11 +307,11 @@ export const addTenantCommands = (program: Command, io: Io): void => {
     .option('--certificates', 'all that were issued so far')
     .action((name, flags) => revoke(io, name, flags))
 
-  named('disable', 'let a tenant do nothing any more; what he has open ends').action(
+  named('disable', 'let a tenant do nothing any more; what it has open ends').action(
     (name, flags) => disable(io, name, flags),
   )
   named('enable', 'undo disable').action((name, flags) => enable(io, name, flags))
-  named('remove', 'forget a tenant and his keys')
-    .option('--yes', 'even if he can still come in')
+  named('remove', 'forget a tenant and its keys')
+    .option('--yes', 'even if it can still come in')
     .action((name, flags) => remove(io, name, flags))
 }

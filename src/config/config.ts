@@ -93,6 +93,13 @@ const SCHEMA = z.strictObject({
         .describe('chosen by server name; the first for clients without one'),
     })
     .prefault({}),
+  workers: z
+    .number()
+    .int()
+    .min(1)
+    .max(256)
+    .default(1)
+    .describe('processes that share the listeners'),
   balancers: z
     .array(z.string())
     .default([])
@@ -107,6 +114,7 @@ const SCHEMA = z.strictObject({
     .describe('changes to the profiles, by name (berth policy show)'),
   plans: z.record(z.string(), PLAN).default({}).describe('what tenants of a plan may have at once'),
   engineLimits: LIMITS.prefault({}).describe('what all tenants of one engine may have together'),
+  bodyCap: size().describe('bytes of a JSON body at most; 4m unless said otherwise'),
   log: z
     .enum(['debug', 'info', 'warn', 'error', 'silent'])
     .default('info')
@@ -183,7 +191,9 @@ const ENVIRONMENT: Readonly<Record<string, readonly [path: readonly string[], re
   BERTH_CACHE_SECONDS: [['cacheSeconds'], number],
   BERTH_DOMAIN: [['domain'], words],
   BERTH_BALANCERS: [['balancers'], words],
+  BERTH_BODY_CAP: [['bodyCap'], text],
   BERTH_LOG: [['log'], text],
+  BERTH_WORKERS: [['workers'], number],
   BERTH_DRAIN_SECONDS: [['drainSeconds'], number],
   BERTH_LIMITS_CONNECTIONS: [['limits', 'connections'], number],
   BERTH_LIMITS_HEAD_SECONDS: [['limits', 'headSeconds'], number],
@@ -233,7 +243,10 @@ const sourceOf = (path: readonly PropertyKey[], sources: ConfigSources): string 
   return variable?.[0] ?? (sources.file ? `${sources.file.name}: ${key}` : key)
 }
 
-const read = <Schema extends z.ZodType>(schema: Schema, sources: ConfigSources): Readonly<z.infer<Schema>> => {
+const read = <Schema extends z.ZodType>(
+  schema: Schema,
+  sources: ConfigSources,
+): Readonly<z.infer<Schema>> => {
   const tree = fromFile(sources.file)
   for (const [name, value] of Object.entries(sources.env)) {
     if (!name.startsWith('BERTH_') || value === undefined || OTHER_VARIABLES.has(name)) continue

@@ -43,6 +43,12 @@ export interface Reference {
   readonly name: string
 }
 
+/** A reference, where it stands, and by which verdict. */
+export interface Mention extends Reference {
+  readonly path: string
+  readonly verdict: Verdict
+}
+
 /** What has to exist before the engine may see the request. */
 export type Preparation =
   | { readonly kind: 'volume'; readonly name: string; readonly labels: ReadonlyMap<string, string> }
@@ -50,7 +56,7 @@ export type Preparation =
 
 /** What a request turned out to need, beside the bytes that are sent. */
 export interface Findings {
-  readonly references: readonly Reference[]
+  readonly references: readonly Mention[]
   readonly preparations: readonly Preparation[]
   /** For the `Warnings` of the engine's answer. */
   readonly warnings: readonly string[]
@@ -64,7 +70,7 @@ export interface Events {
 export interface Hearing {
   readonly policy: Policy
   readonly findings: {
-    readonly references: Reference[]
+    readonly references: Mention[]
     readonly preparations: Preparation[]
     readonly warnings: string[]
   }

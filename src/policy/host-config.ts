@@ -145,7 +145,13 @@ export const HOST_CONFIG = struct({
     why: 'it runs a plugin on the host',
     cure: 'Leave out --volume-driver.',
   },
-  VolumesFrom: { shape: STRINGS, verdicts: everywhere('allow'), names: containerOf },
+  VolumesFrom: {
+    shape: STRINGS,
+    verdicts: reachesHost('confine'),
+    names: containerOf,
+    why: 'it takes over what another container may have',
+    cure: 'Leave out --volumes-from.',
+  },
   ConsoleSize: { shape: listOf(INT), verdicts: everywhere('allow') },
   Annotations: {
     shape: STRING_MAP,

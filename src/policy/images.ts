@@ -14,7 +14,7 @@ export type Provenance =
 export interface ImageName {
   readonly registry: string
   readonly repository: string
-  /** `:tag` or `@digest`. */
+  /** `:tag` or `@digest`; empty for all tags that there are. */
   readonly version: string
 }
 
@@ -25,6 +25,15 @@ const SCHEME = /^https?:\/\//
 
 /** A reference as docker completes it: `redis` is `docker.io/library/redis:latest`. */
 export const parseImage = (reference: string): ImageName => {
+  const image = repositoryOf(reference)
+  return image.version === '' ? { ...image, version: ':latest' } : image
+}
+
+export const printImage = ({ registry, repository, version }: ImageName): string =>
+  `${registry}/${repository}${version}`
+
+/** As `parseImage`, but no tag stays none. */
+const repositoryOf = (reference: string): ImageName => {
   const [name = '', digest] = reference.split('@')
   const slash = name.indexOf('/')
   const first = slash === -1 ? '' : name.slice(0, slash)
@@ -34,33 +43,36 @@ export const parseImage = (reference: string): ImageName => {
   const colon = rest.lastIndexOf(':')
   const path = colon === -1 ? rest : rest.slice(0, colon)
   const repository = registry === DEFAULT_REGISTRY && !path.includes('/') ? `library/${path}` : path
-  const tag = colon === -1 ? 'latest' : rest.slice(colon + 1)
-  return { registry, repository, version: digest === undefined ? `:${tag}` : `@${digest}` }
+  const tag = colon === -1 ? '' : rest.slice(colon + 1)
+  if (digest !== undefined) return { registry, repository, version: `@${digest}` }
+  return { registry, repository, version: tag === '' ? '' : `:${tag}` }
 }
 
 const canonicalRegistry = (host: string): string =>
   host === 'index.docker.io' || host === 'registry-1.docker.io' ? DEFAULT_REGISTRY : host
 
 /** What a POST /images/create pulls; undefined where it imports a tar. */
-export const pullOf = (query: Query): string | undefined => {
+export const pullOf = (query: Query): ImageName | undefined => {
   const name = query.get('fromImage')?.[0] ?? ''
   const version = query.get('tag')?.[0] ?? ''
   if (name === '') return undefined
-  if (version === '') return name
-  const bare = parseImage(name)
-  const mark = version.includes(':') ? '@' : ':'
-  return `${bare.registry}/${bare.repository}${mark}${version}`
+  const image = repositoryOf(name)
+  if (version === '') return image
+  return { ...image, version: `${version.includes(':') ? '@' : ':'}${version}` }
 }
 
 /** May this be pulled? Patterns are `registry/path`, with or without a version; `*` stands for anything. */
-export const isPullAllowed = (policy: Policy, reference: string): boolean => {
+export const isPullAllowed = (policy: Policy, image: ImageName): boolean => {
   if (policy.images === undefined) return true
-  const { registry, repository, version } = parseImage(reference)
-  const name = `${registry}/${repository}`
+  const name = printImage({ ...image, version: '' })
   return policy.images.some(
-    (pattern) => matches(pattern, name) || matches(pattern, `${name}${version}`),
+    (pattern) => matches(pattern, name) || matches(pattern, printImage(image)),
   )
 }
+
+/** Does it matter under this policy where an image came from? */
+export const asksForOrigins = ({ images, localImages }: Policy): boolean =>
+  images !== undefined || !localImages
 
 /**
  * May this image run?
@@ -71,9 +83,10 @@ export const judgeImage = (
   reference: string,
   origins: readonly Origin[],
 ): Provenance => {
-  if (policy.images === undefined && policy.localImages) return { allowed: true }
+  if (!asksForOrigins(policy)) return { allowed: true }
   const pulled = origins.filter((origin) => origin.kind === 'pulled')
-  if (pulled.some((origin) => isPullAllowed(policy, origin.from))) return { allowed: true }
+  if (pulled.some((origin) => isPullAllowed(policy, parseImage(origin.from))))
+    return { allowed: true }
   if (pulled.length === 0 && policy.localImages) return { allowed: true }
   return pulled.length === 0
     ? {

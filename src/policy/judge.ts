@@ -9,7 +9,8 @@ import { isZero, type Judge, type Row, type Shape, type Verdict } from './table.
  */
 export const judge = (row: Row, value: Json, at: At, hearing: Hearing): Json | undefined => {
   const verdict = verdictOf(row, at.rule, hearing)
-  for (const reference of row.names?.(value) ?? []) hearing.findings.references.push(reference)
+  for (const reference of row.names?.(value) ?? [])
+    hearing.findings.references.push({ ...reference, path: at.path, verdict })
   const means = !(row.isZero?.(value) ?? isZero(row.shape, value))
   if (verdict === 'deny' && means) return violate(hearing, at, verdict, value, row.why, row.cure)
   const sent = verdict === 'drop' ? undefined : weigh(row, verdict, means, value, at, hearing)

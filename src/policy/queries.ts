@@ -4,7 +4,7 @@ import type { Query } from '../route/query.ts'
 import type { RouteId } from '../route/routes.ts'
 import { BUILD } from './build-query.ts'
 import type { Reference } from './hearing.ts'
-import { isPullAllowed, pullOf } from './images.ts'
+import { isPullAllowed, printImage, pullOf } from './images.ts'
 import { fold, type Json, text } from './json.ts'
 import type { Policy } from './policy.ts'
 import {
@@ -106,11 +106,11 @@ export const QUERIES: Partial<Record<RouteId, QueryRules>> = {
       changes: CHANGES,
     }),
     together: (query, policy) => {
-      const reference = pullOf(query)
-      return reference === undefined || isPullAllowed(policy, reference)
+      const image = pullOf(query)
+      return image === undefined || isPullAllowed(policy, image)
         ? undefined
         : [
-            `${reference} does not come from a place that is allowed here`,
+            `${printImage(image)} does not come from a place that is allowed here`,
             `Use an image of ${policy.images?.join(', ') || 'your own'}.`,
           ]
     },

@@ -70,6 +70,15 @@ const NETWORKING_OFF: RouteRow = {
   cure: 'Leave out networks.',
 }
 
+const NO_BUILDS: RouteRow = {
+  verdicts: everywhere('deny'),
+  why: 'a build runs whatever images its Dockerfile names, and makes one that could not run here',
+  cure: 'Build elsewhere and push.',
+}
+
+/** Routes that build. */
+const BUILDING: ReadonlySet<string> = new Set<RouteId>(['build.start', 'grpc.open', 'session.open'])
+
 /** Routes that only serve containers with networks. */
 const NETWORKED: ReadonlySet<string> = new Set<RouteId>(['network.create', 'network.connect'])
 
@@ -82,6 +91,7 @@ export const routeRow = (
   id: string,
 ): { readonly path: string; readonly row: RouteRow } | undefined => {
   if (!policy.networking && NETWORKED.has(id)) return { path: routePath(id), row: NETWORKING_OFF }
+  if (!policy.localImages && BUILDING.has(id)) return { path: routePath(id), row: NO_BUILDS }
   if (policy.terms.buildsAreFenced && UNFENCED.has(id)) return undefined
   const rows: Readonly<Record<string, RouteRow>> = ROUTE_ROWS
   const key = Object.hasOwn(rows, id) ? id : id.slice(0, id.indexOf('.'))

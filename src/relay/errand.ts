@@ -29,8 +29,19 @@ export interface BodyJudge {
   finish(): void
 }
 
-/** What becomes of the answer: undefined lets it pass; otherwise it is read whole and replaced. */
-export type Amend = (status: number) => ((body: Buffer) => Buffer) | undefined
+/**
+ * What becomes of the answer: undefined lets it pass; otherwise it is read whole and replaced. A Failure in its place
+ * refuses what the engine has already done.
+ */
+export type Amend = (status: number) => ((body: Buffer) => Buffer | Promise<Buffer>) | undefined
+
+/** Reads along while an answer passes. */
+export interface Watch {
+  /** Bytes of the body, lent for the call. */
+  saw(data: Buffer): void
+  /** All of it has passed but its end, which waits for this. */
+  ended(): Promise<void>
+}
 
 /** The protocol a connection changes to, or none. `tcp` is docker's name for raw attach streams. */
 export type Hijack = 'none' | 'tcp' | 'h2c' | 'websocket'
@@ -45,4 +56,6 @@ export interface Errand {
   readonly hijack: Hijack
   readonly plan: BodyPlan
   readonly amend: Amend | undefined
+  /** Who reads along with an answer that comes in chunks, by its status. */
+  readonly watch?: (status: number) => Watch | undefined
 }

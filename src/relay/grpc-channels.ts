@@ -1,31 +1,36 @@
 /** HTTP/2 connections to engines for judged calls: one a client connection and engine, so that no client waits for another's windows. */
 import type { ClientHttp2Session } from 'node:http2'
 import type { Connection } from '../exchange.ts'
-import { openSession } from '../upstream/h2.ts'
-import type { Pool } from '../upstream/pool.ts'
+import { type GrpcTarget, openSession } from '../upstream/h2.ts'
 
-type Channels = Map<Pool, Promise<ClientHttp2Session>>
+/** By engine pool, or by buildkitd address. */
+type Channels = Map<object, Promise<ClientHttp2Session>>
 
 const byConnection = new WeakMap<Connection, Channels>()
 
 /** @throws Failure when the engine cannot be had; the next call tries again */
-export const channelFor = (connection: Connection, pool: Pool): Promise<ClientHttp2Session> => {
+export const channelFor = (
+  connection: Connection,
+  target: GrpcTarget,
+): Promise<ClientHttp2Session> => {
   let channels = byConnection.get(connection)
   if (channels === undefined) {
     channels = new Map()
     byConnection.set(connection, channels)
   }
-  return channels.get(pool) ?? open(connection, channels, pool)
+  const key = target.kind === 'engine' ? target.pool : target.address
+  return channels.get(key) ?? open(connection, channels, key, target)
 }
 
 const open = (
   connection: Connection,
   channels: Channels,
-  pool: Pool,
+  key: object,
+  target: GrpcTarget,
 ): Promise<ClientHttp2Session> => {
-  const opening = openSession(pool)
-  channels.set(pool, opening)
-  const forget = (): void => void channels.delete(pool)
+  const opening = openSession(target)
+  channels.set(key, opening)
+  const forget = (): void => void channels.delete(key)
   opening.then((session) => {
     session.once('close', forget).once('goaway', forget)
     connection.whenGone.push(() => session.destroy())

@@ -1,15 +1,8 @@
 /** Splices a gRPC connection into an engine's POST /grpc, unread: the fast road of builds. */
 import type { Conduit } from '../transport/conduit.ts'
-import type { EngineAddress } from '../upstream/address.ts'
 import { dial } from '../upstream/dial.ts'
-import { upgradeToGrpc } from '../upstream/h2.ts'
-import type { Pool } from '../upstream/pool.ts'
+import { type GrpcTarget, upgradeToGrpc } from '../upstream/h2.ts'
 import { type Spliced, splice } from './splice.ts'
-
-/** Where gRPC goes: an engine, which is asked for an upgrade, or a buildkitd, which speaks nothing else. */
-export type GrpcTarget =
-  | { readonly kind: 'engine'; readonly pool: Pool }
-  | { readonly kind: 'buildkitd'; readonly address: EngineAddress }
 
 /**
  * @param client held, with its preface and whatever it has said since still to be delivered

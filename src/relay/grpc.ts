@@ -12,7 +12,6 @@ import { readMessage } from './grpc-message.ts'
 
 /** RFC 9113 7. */
 const NO_ERROR = 0
-const CANCEL = 8
 const END_STREAM = 1
 
 /** gRPC metadata that goes along, beside what is said anew. */
@@ -69,18 +68,21 @@ export const relayCall = async (
   session: () => Promise<ClientHttp2Session>,
   judge: ((message: Buffer) => void) | undefined,
 ): Promise<void> => {
+  if (exchange.isGone) return
   const first = judge === undefined ? undefined : await readMessage(call, judge)
   const channel = await session()
   if (exchange.isGone) return
-  const up = channel.request(fieldsOf(call))
+  const cancel = new AbortController()
+  const up = channel.request(fieldsOf(call), { signal: cancel.signal })
   if (first !== undefined) up.write(first)
-  await join(call.stream, up, channel)
+  await join(call.stream, up, () => channel.destroyed, cancel)
 }
 
 const join = (
   down: ServerHttp2Stream,
   up: ClientHttp2Stream,
-  channel: ClientHttp2Session,
+  isBroken: () => boolean,
+  cancel: AbortController,
 ): Promise<void> =>
   new Promise((resolve, reject) => {
     let trailers: IncomingHttpHeaders = {}
@@ -95,9 +97,11 @@ const join = (
     up.on('trailers', (fields) => {
       trailers = fields
     })
-    down.on('wantTrailers', () => down.sendTrailers(trailers))
+    down.on('wantTrailers', () => {
+      if (!down.closed) down.sendTrailers(trailers)
+    })
     up.on('close', () => {
-      if (up.rstCode !== NO_ERROR && !channel.destroyed) {
+      if (up.rstCode !== NO_ERROR && !isBroken()) {
         if (!down.closed) down.close(up.rstCode)
         return resolve()
       }
@@ -105,7 +109,8 @@ const join = (
       reject(new Failure('ENGINE_GONE'))
     })
     down.on('close', () => {
-      if (!up.closed) up.close(down.rstCode === NO_ERROR ? CANCEL : down.rstCode)
+      // not by `close`, which would end the request first, as if the client had
+      if (!up.closed) cancel.abort()
       resolve()
     })
     down.pipe(up)

@@ -9,6 +9,11 @@ import type { BodyJudge, JudgePlan } from './errand.ts'
 /** Up to here a judged body leaves whole, with its length; no docker client sends as much. */
 const HELD_BYTES = 65536
 const MS = 1000
+/** Of a body that is judged at a stretch: 4 KiB of the most expensive JSON there is take about 3 ms. */
+const SLICE_BYTES = 4096
+/** For how long a body is judged before others have their turn. */
+const TURN_MS = 4
+const EMPTY = Buffer.alloc(0)
 const LAST_CHUNK = '0\r\n\r\n'
 
 export class JudgedUpload implements Receiver {
@@ -16,6 +21,8 @@ export class JudgedUpload implements Receiver {
   readonly #plan: JudgePlan
   readonly #judge: BodyJudge
   readonly #tracker: BodyTracker
+  /** What has come and waits for its turn to be judged; the client is held meanwhile. */
+  #rest: Buffer = EMPTY
   #output: Uint8Array[] = []
   #held = 0
   #seen = 0
@@ -58,8 +65,7 @@ export class JudgedUpload implements Receiver {
     return new Promise((resolve, reject) => {
       this.#resolve = () => resolve()
       this.#reject = reject
-      this.#flush()
-      this.#exchange.client.flow()
+      this.#pass(sink)
     })
   }
 
@@ -75,23 +81,56 @@ export class JudgedUpload implements Receiver {
   }
 
   received(bytes: Buffer, from: Conduit): void {
-    let end: number
+    const end = this.#judgeSome(bytes)
+    if (this.#isOver) return
+    if (end < bytes.length) {
+      from.hold()
+      // what came is lent for this turn only
+      this.#rest = Buffer.from(bytes.subarray(end))
+    }
+    this.#proceed()
+  }
+
+  /** Judges for a turn, or to the end of the body. @returns how far it came */
+  #judgeSome(bytes: Buffer): number {
+    const until = performance.now() + TURN_MS
+    let at = 0
     try {
-      end = this.#tracker.take(bytes, 0, bytes.length)
+      do {
+        at = this.#tracker.take(bytes, at, Math.min(at + SLICE_BYTES, bytes.length))
+        if (this.#tracker.isBroken) throw new Failure('MALFORMED_BODY', 'broken chunk framing')
+      } while (at < bytes.length && !this.#tracker.isDone && performance.now() < until)
     } catch (error) {
-      return this.#fail(asFailure(error))
+      this.#fail(asFailure(error))
     }
-    if (this.#tracker.isBroken)
-      return this.#fail(new Failure('MALFORMED_BODY', 'broken chunk framing'))
+    return at
+  }
+
+  /** What comes after a stretch of judging. */
+  #proceed(): void {
+    const { client } = this.#exchange
     if (this.#tracker.isDone) {
-      from.hold()
-      from.unread(bytes.subarray(end))
+      client.hold()
+      client.unread(this.#rest)
       void this.#complete()
-    } else if (this.#sink !== undefined) this.#flush()
+    } else if (this.#sink !== undefined) this.#pass(this.#sink)
     else if (this.#plan.mayStream && this.#held > HELD_BYTES) {
-      from.hold()
+      client.hold()
       this.#resolve(undefined)
-    }
+    } else this.#goOn()
+  }
+
+  /** Judges on what waits, in a turn of its own; else reads on. */
+  readonly #goOn = (): void => {
+    if (this.#rest.length === 0) this.#exchange.client.flow()
+    else setImmediate(this.#judgeOn)
+  }
+
+  readonly #judgeOn = (): void => {
+    if (this.#isOver) return
+    const bytes = this.#rest
+    this.#rest = bytes.subarray(this.#judgeSome(bytes))
+    if (!this.#isOver) this.#proceed()
   }
 
   async #complete(): Promise<void> {
@@ -105,14 +144,20 @@ export class JudgedUpload implements Receiver {
     this.#exchange.bodyRead()
     const sink = this.#sink
     if (sink === undefined) return this.#resolve(this.#take())
-    this.#flush()
+    this.#flush(sink)
     sink.say(LAST_CHUNK)
     this.#resolve(undefined)
   }
 
-  /** Sends what is held as one chunk, and makes the client wait while the engine is slow. */
-  #flush(): void {
-    const sink = this.#sink as Conduit
+  /** Sends what is held, and makes the client wait while the engine is slow. */
+  #pass(sink: Conduit): void {
+    this.#flush(sink)
+    this.#exchange.client.hold()
+    sink.whenTaken(this.#goOn)
+  }
+
+  /** Sends what is held as one chunk. */
+  #flush(sink: Conduit): void {
     const bytes = this.#take()
     if (bytes.length === 0) return
     sink.together(() => {
@@ -120,10 +165,6 @@ export class JudgedUpload implements Receiver {
       sink.send(bytes)
       sink.say('\r\n')
     })
-    if (this.#isOver) return
-    const { client } = this.#exchange
-    client.hold()
-    sink.whenTaken(() => client.flow())
   }
 
   #take(): Buffer {
@@ -134,6 +175,9 @@ export class JudgedUpload implements Receiver {
   }
 
   ended(): void {
+    // out of HTTP/2, where a body need not say how long it is
+    if (this.#exchange.head.framing.kind === 'until-close' && !this.#isOver)
+      return void this.#complete()
     this.#fail(new Failure('MALFORMED_BODY', 'it ended too early'))
   }
 

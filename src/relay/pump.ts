@@ -2,6 +2,7 @@
 import type { Conduit, Receiver } from '../transport/conduit.ts'
 import { type BodyTracker, trackBody } from '../wire/body.ts'
 import type { Framing } from '../wire/head.ts'
+import type { Watch } from './errand.ts'
 
 /** Hears how a body ended; one of the three, once. */
 export interface PumpOwner {
@@ -36,15 +37,25 @@ export class Pump implements Receiver {
   readonly #owner: PumpOwner
   readonly #framing: Framing
   readonly #coding: Coding
+  readonly #watch: Watch | undefined
   bytes = 0
   #isOver = false
 
-  constructor(source: Conduit, sink: Conduit, framing: Framing, owner: PumpOwner, coding: Coding) {
+  /** @param watch needs a coding: what passes as it is, nobody reads */
+  constructor(
+    source: Conduit,
+    sink: Conduit,
+    framing: Framing,
+    owner: PumpOwner,
+    coding: Coding,
+    watch?: Watch,
+  ) {
     this.source = source
     this.#sink = sink
     this.#framing = framing
     this.#owner = owner
     this.#coding = coding
+    this.#watch = watch
     this.#tracker = trackBody(framing, coding === 'as it is' ? undefined : this.#onData)
   }
 
@@ -72,6 +83,7 @@ export class Pump implements Receiver {
 
   readonly #onData = (bytes: Buffer, from: number, to: number): void => {
     const data = bytes.subarray(from, to)
+    this.#watch?.saw(data)
     this.#sink.forward(this.#coding === 'encode' ? chunk(data) : data, this.source)
   }
 
@@ -93,6 +105,11 @@ export class Pump implements Receiver {
 
   #finish(): void {
     this.#over()
+    if (this.#watch === undefined) this.#sayEnd()
+    else void this.#watch.ended().then(this.#sayEnd)
+  }
+
+  readonly #sayEnd = (): void => {
     if (this.#coding === 'encode') this.#sink.say(LAST_CHUNK)
     this.#sink.whenTaken(() => this.#owner.pumped(this))
   }

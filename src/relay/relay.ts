@@ -8,9 +8,9 @@ import type { Framing, ResponseHead } from '../wire/head.ts'
 import { CHUNKED, NO_BODY } from '../wire/head.ts'
 import { collectAnswer } from './answer.ts'
 import { collect } from './collect.ts'
-import type { Errand, Hijack } from './errand.ts'
+import type { Errand, Hijack, Watch } from './errand.ts'
 import { JudgedUpload } from './judged-upload.ts'
-import { codingFrom, Pump, type PumpOwner } from './pump.ts'
+import { type Coding, codingFrom, Pump, type PumpOwner } from './pump.ts'
 import { upgradeFor, writeRequestHead } from './request-head.ts'
 import { splice } from './splice.ts'
 
@@ -26,6 +26,7 @@ const isSafe = (method: string): boolean => method === 'GET' || method === 'HEAD
  * @throws Failure when the engine fails; `exchange.status` tells whether a head has been sent already
  */
 export const relay = async (exchange: Exchange, pool: Pool, errand: Errand): Promise<void> => {
+  if (exchange.isGone) return
   if (errand.hijack !== 'none' && !exchange.canHijack)
     throw unhijackable(errand.hijack, errand.target)
   const upgrade = upgradeFor(errand.hijack, exchange.head)
@@ -70,6 +71,12 @@ const prepareBody = async (exchange: Exchange, { plan }: Errand): Promise<Upload
 const unhijackable = (hijack: Hijack, target: string): Failure =>
   new Failure(hijack === 'h2c' && GRPC_TARGET.test(target) ? 'NO_UPGRADE' : 'HIJACK_OVER_HTTP2')
 const GRPC_TARGET = /\/grpc$/
+
+/** Chunks that somebody reads are taken apart on the way, and put together again where the client takes chunks. */
+const codingOf = (decodes: boolean, watch: Watch | undefined): Coding => {
+  if (decodes) return 'decode'
+  return watch === undefined ? 'as it is' : 'encode'
+}
 
 class Relay implements Asker, PumpOwner {
   readonly #exchange: Exchange
@@ -150,10 +157,11 @@ class Relay implements Asker, PumpOwner {
     const { conduit } = this.#connection
     const amend = this.#errand.amend?.(head.status)
     if (amend !== undefined) return void this.#amend(head, rest, amend)
-    const decodes = this.#exchange.takesPlainBody && head.framing.kind === 'chunked'
-    const coding = decodes ? 'decode' : 'as it is'
-    const pump = new Pump(conduit, this.#exchange.client, head.framing, this, coding)
-    if (decodes) {
+    const isChunked = head.framing.kind === 'chunked'
+    const watch = isChunked ? this.#errand.watch?.(head.status) : undefined
+    const coding = codingOf(isChunked && this.#exchange.takesPlainBody, watch)
+    const pump = new Pump(conduit, this.#exchange.client, head.framing, this, coding, watch)
+    if (coding !== 'as it is') {
       conduit.hold()
       conduit.unread(rest)
       this.#exchange.respond(head, EMPTY, conduit)
@@ -167,10 +175,15 @@ class Relay implements Asker, PumpOwner {
     else pump.start()
   }
 
-  async #amend(head: ResponseHead, rest: Buffer, amend: (body: Buffer) => Buffer): Promise<void> {
+  async #amend(
+    head: ResponseHead,
+    rest: Buffer,
+    amend: (body: Buffer) => Buffer | Promise<Buffer>,
+  ): Promise<void> {
     const { conduit } = this.#connection
     try {
-      const body = amend(await collectAnswer(conduit, head.framing, rest))
+      const body = await amend(await collectAnswer(conduit, head.framing, rest))
+      if (this.#isSettled) return
       this.#exchange.respond(
         { ...head, framing: { kind: 'length', length: body.length } },
         body,

@@ -37,6 +37,9 @@ export const upgradeFor = (hijack: Hijack, head: RequestHead): string | undefine
   throw new Failure('UPGRADE_NOT_ACCEPTED', `this request takes "Upgrade: ${hijack}" only`)
 }
 
+/** RFC 4648 5. Engines take credentials that they cannot decode for none, and go on without them. */
+const BASE64URL = /^(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?$/
+
 /** @param framing of the body as it goes upstream; a POST or PUT without one says so */
 export const writeRequestHead = (
   errand: Errand,
@@ -47,8 +50,11 @@ export const writeRequestHead = (
   let text = `${errand.method} ${errand.target} HTTP/1.1\r\n${HOST}`
   for (let i = 0; i < head.fields.length; i++) {
     const field = head.fields[i]
-    if (field !== undefined && (field.class === 'any' || errand.fieldClasses.has(field.class)))
+    if (field !== undefined && (field.class === 'any' || errand.fieldClasses.has(field.class))) {
+      if (field.class === 'registry' && !BASE64URL.test(field.value))
+        throw new Failure('HEADER_NOT_ACCEPTED', `${field.name} must be padded base64url`)
       text += `${spelling(field.name)}: ${field.value}\r\n`
+    }
   }
   if (upgrade !== undefined) text += `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`
   if (errand.contentType !== undefined) text += `Content-Type: ${errand.contentType}\r\n`

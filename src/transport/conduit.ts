@@ -119,7 +119,8 @@ export class Conduit {
     this.#filled = count >= SCRATCH_BYTES
     this.bytesIn += count
     this.receiver.received(buffer.subarray(0, count), this)
-    return !this.#isStopped
+    // false makes Node note that the handle reads no more: it is not ours to say that once it was abandoned
+    return this.isGone || !this.#isStopped
   }
 
   readonly #onData = (bytes: Buffer): void => {

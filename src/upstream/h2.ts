@@ -4,6 +4,8 @@ import { Failure } from '../errors.ts'
 import { release } from '../transport/adopt.ts'
 import type { Conduit } from '../transport/conduit.ts'
 import type { ResponseHead } from '../wire/head.ts'
+import type { EngineAddress } from './address.ts'
+import { dial } from './dial.ts'
 import type { UpstreamConnection } from './h1.ts'
 import type { Pool } from './pool.ts'
 
@@ -43,8 +45,18 @@ const ask = (connection: UpstreamConnection): Promise<ResponseHead> =>
     })
   })
 
-/** A session of node:http2 over such a connection; the pool has it back when the session is gone. */
-export const openSession = async (pool: Pool): Promise<ClientHttp2Session> => {
+/** Where gRPC goes: an engine, which is asked for an upgrade, or a buildkitd, which speaks nothing else. */
+export type GrpcTarget =
+  | { readonly kind: 'engine'; readonly pool: Pool }
+  | { readonly kind: 'buildkitd'; readonly address: EngineAddress }
+
+/**
+ * A session of node:http2 with what serves the builds.
+ * @throws Failure as `upgradeToGrpc`
+ */
+export const openSession = async (target: GrpcTarget): Promise<ClientHttp2Session> => {
+  if (target.kind === 'buildkitd') return sessionOver(await dial(target.address))
+  const { pool } = target
   const connection = await upgradeToGrpc(pool)
   const session = sessionOver(connection.conduit)
   session.once('close', () => pool.release(connection, false))

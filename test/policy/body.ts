@@ -160,7 +160,7 @@ test('a connect joins the network of its path, and no other', async (t) => {
     EndpointConfig: { NetworkID: 'other', Aliases: ['x'] },
   })
   t.strictSame(json, { Container: 'c', EndpointConfig: { Aliases: ['x'] } })
-  t.strictSame(references, [{ kind: 'container', name: 'c' }])
+  t.match(references, [{ kind: 'container', name: 'c' }])
   refused(
     t,
     'network.connect',

@@ -385,9 +385,9 @@ test('everything that a body names is told, to be resolved', async (t) => {
       { Type: 'image', Source: 'img', Target: '/i' },
     ],
   })
-  t.strictSame(references, [
-    { kind: 'image', name: 'a' },
-    { kind: 'container', name: 'net' },
+  t.match(references, [
+    { kind: 'image', name: 'a', path: 'Image' },
+    { kind: 'container', name: 'net', path: 'HostConfig.NetworkMode', verdict: 'confine' },
     { kind: 'container', name: 'pid' },
     { kind: 'container', name: 'ipc' },
     { kind: 'container', name: 'from' },

@@ -195,7 +195,7 @@ test('reserved labels come in by no query', async (t) => {
 })
 
 test('what a query names is told, to be resolved', async (t) => {
-  t.strictSame(ask(dedicated, 'image.commit', { container: 'c', repo: 'mine' }).references, [
+  t.match(ask(dedicated, 'image.commit', { container: 'c', repo: 'mine' }).references, [
     { kind: 'container', name: 'c' },
     { kind: 'tag', name: 'mine' },
   ])
@@ -238,6 +238,7 @@ test('images are pulled only from where they may come from', async (t) => {
   t.ok(pulls('r.example.com/a/b', 'stable'))
   t.notOk(pulls('r.example.com/a/b', 'latest'))
   t.notOk(pulls('r.example.com/a/b:stable', 'latest'), 'the tag wins, as it does in the engine')
+  t.notOk(pulls('r.example.com/a/b'), 'without a tag, the engine pulls them all')
   t.notOk(pulls('evil/busybox'))
   t.notOk(pulls('localhost/library/busybox'))
   t.notOk(pulls('evil.example.com/docker.io/library/busybox'))

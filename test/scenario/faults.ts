@@ -12,10 +12,13 @@ import { startPair, succeed } from '../support/docker.ts'
 
 const run = promisify(execFile)
 
-/** How many connections the engine has accepted and not closed, as this side of its namespaces counts them. */
+/**
+ * How many connections to the engine berth holds. An engine may keep its half of one that berth closed; ss shows the
+ * peer of such a half as 0.
+ */
 const connections = async (socket: string): Promise<number> => {
   const { stdout } = await run('ss', ['--no-header', '--unix', '--all', 'src', socket])
-  return stdout.split('\n').filter((line) => line.includes('ESTAB')).length
+  return stdout.split('\n').filter((line) => / \* [1-9]\d*\s*$/.test(line)).length
 }
 
 /** Asserts that a condition comes true within a second. */

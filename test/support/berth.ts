@@ -24,17 +24,17 @@ export interface Berth {
 
 const DEFAULT_LISTEN = ['tcp://127.0.0.1:0']
 
-export const startBerth = async (options: BerthOptions): Promise<Berth> => {
+/** One that asks nobody who he is. */
+export const startBerth = (options: BerthOptions): Promise<Berth> =>
+  launchBerth({
+    ...options,
+    args: ['--anonymous', '--engine', options.engine, ...(options.args ?? [])],
+  })
+
+/** One that is told everything by its arguments. */
+export const launchBerth = async (options: Omit<BerthOptions, 'engine'>): Promise<Berth> => {
   const listen = options.listen ?? DEFAULT_LISTEN
-  const args = [
-    'serve',
-    '--anonymous',
-    '--engine',
-    options.engine,
-    '--drain-seconds',
-    '1',
-    ...(options.args ?? []),
-  ]
+  const args = ['serve', '--drain-seconds', '1', ...(options.args ?? [])]
   for (const url of listen) args.push('--listen', url)
   const child = spawn(process.execPath, [MAIN, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -25,9 +25,12 @@ export class RawClient {
   end: End | undefined
   /** True once the connection is gone in both directions. */
   isClosed = false
+  /** True for one that asks with HEAD: no answer has a body. */
+  readonly isHead: boolean
   readonly #waiting = new Set<() => void>()
 
-  constructor(url: string) {
+  constructor(url: string, isHead = false) {
+    this.isHead = isHead
     this.socket = open(url)
     this.socket.on('data', (bytes: Buffer) => {
       this.text += bytes.toString('latin1')
@@ -114,7 +117,7 @@ export class RawClient {
 
   /** The responses received so far, as far as they are complete. */
   get responses(): readonly Response[] {
-    return responsesIn(this.text)
+    return responsesIn(this.text, this.isHead)
   }
 
   get statuses(): readonly number[] {
@@ -136,7 +139,7 @@ export interface Response {
 }
 
 /** Cuts responses out of a byte stream, by Content-Length or chunk lines: enough for what berth writes. */
-export const responsesIn = (text: string): Response[] => {
+export const responsesIn = (text: string, isHead = false): Response[] => {
   const found: Response[] = []
   let rest = text
   for (;;) {
@@ -144,7 +147,7 @@ export const responsesIn = (text: string): Response[] => {
     if (head === null) return found
     const status = Number(head[1])
     const after = rest.slice(head[0].length)
-    const body = bodyOf(head[0], status, after)
+    const body = isHead ? { text: '', taken: 0 } : bodyOf(head[0], status, after)
     if (body === undefined) return found
     found.push({ status, head: head[0], body: body.text })
     rest = after.slice(body.taken)

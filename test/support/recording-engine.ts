@@ -26,6 +26,8 @@ export interface Asked {
   readonly nth: number
   /** Resolves when the body is in; at once for a request without one. */
   readonly whole: Promise<void>
+  /** What follows is no HTTP: true from the start where an upgrade was asked for, until the answer says otherwise. */
+  isRaw: boolean
   /** Bytes that follow an upgrade, as they come. */
   onRaw: ((bytes: Buffer) => void) | undefined
 }
@@ -39,7 +41,7 @@ const SWITCH = (to: string): string =>
 /** 101 where an upgrade was asked for, else 200 once the body is in. */
 export const answerOk: Answer = async ({ request, socket, whole }) => {
   const upgrade = request.fields.find(([name]) => name === 'Upgrade')?.[1]
-  if (upgrade === undefined) await whole
+  await whole
   socket.write(upgrade === undefined ? OK : SWITCH(upgrade))
 }
 
@@ -120,13 +122,22 @@ class Reading {
     this.#connection = connection
   }
 
+  get isRaw(): boolean {
+    return this.#asked?.isRaw ?? false
+  }
+
   take(bytes: Buffer): void {
-    if (this.#asked?.request.fields.some(([name]) => name === 'Upgrade') && this.#left === 0) {
-      this.#asked.onRaw?.(bytes)
-      return
-    }
     this.#text += bytes.toString('latin1')
-    while (this.#left === 0 ? this.#readHead() : this.#readBody());
+    while (this.#text !== '' && this.#step());
+  }
+
+  /** False when it needs more bytes. */
+  #step(): boolean {
+    if (this.#left !== 0) return this.#readBody()
+    if (!this.#asked?.isRaw) return this.#readHead()
+    this.#asked.onRaw?.(Buffer.from(this.#text, 'latin1'))
+    this.#text = ''
+    return false
   }
 
   #readHead(): boolean {
@@ -135,14 +146,15 @@ class Reading {
     const request = readHead(this.#text.slice(0, end), this.#connection)
     this.#text = this.#text.slice(end + 4)
     const value = (name: string) => request.fields.find(([each]) => each === name)?.[1]
+    const isRaw = value('Upgrade') !== undefined
     this.#left = value('Transfer-Encoding') ? 'chunked' : Number(value('Content-Length') ?? 0)
     const whole = new Promise<void>((resolve) => {
       this.#bodyIn = resolve
     })
-    this.#asked = { request, socket: this.#socket, nth: ++this.#nth, whole, onRaw: undefined }
+    this.#asked = { request, socket: this.#socket, nth: ++this.#nth, whole, isRaw, onRaw: undefined }
     this.#engine.heard(this.#asked)
     if (this.#left === 0) this.#bodyIn()
-    return this.#text !== '' && value('Upgrade') === undefined
+    return true
   }
 
   #readBody(): boolean {
@@ -165,12 +177,12 @@ class Reading {
       if (this.#left > 0) return false
     }
     this.#bodyIn()
-    return this.#text !== ''
+    return true
   }
 }
 
 export class RecordingEngine {
-  /** `unix:///PATH`. */
+  /** `unix:///PATH` or `tcp://127.0.0.1:PORT`. */
   readonly url: string
   requests: Recorded[] = []
   answer: Answer = answerOk
@@ -180,15 +192,16 @@ export class RecordingEngine {
   readonly #server: Server
   readonly #waiting = new Set<() => void>()
 
-  private constructor(server: Server, path: string) {
+  private constructor(server: Server, url: string) {
     this.#server = server
-    this.url = `unix://${path}`
+    this.url = url
     server.on('connection', (socket) => {
       const reading = new Reading(this, socket, this.connections++)
       this.sockets.add(socket)
       socket.on('data', (bytes) => reading.take(bytes))
       socket.on('error', () => {})
-      // As Go does: a client that has ended is gone, but for a hijacked connection, which the answer keeps open
+      // As Go does: a client that has ended is gone, but for a hijacked connection, which is the answer's to end
+      socket.on('end', () => reading.isRaw || socket.destroy())
       socket.on('close', () => {
         this.sockets.delete(socket)
         this.#changed()
@@ -197,12 +210,17 @@ export class RecordingEngine {
     })
   }
 
-  static async start(t: Test): Promise<RecordingEngine> {
+  /** On a unix socket, or on TCP, where connections can be reset. */
+  static async start(t: Test, kind: 'unix' | 'tcp' = 'unix'): Promise<RecordingEngine> {
     const folder = mkdtempSync(join(tmpdir(), 'berth-engine-'))
     const path = join(folder, 'engine.sock')
-    const server = createServer({ allowHalfOpen: true })
-    const engine = new RecordingEngine(server, path)
-    await new Promise<void>((resolve) => server.listen(path, resolve))
+    const server = createServer({ allowHalfOpen: true, noDelay: true })
+    await new Promise<void>((resolve) =>
+      server.listen(kind === 'unix' ? { path } : { host: '127.0.0.1', port: 0 }, resolve),
+    )
+    const bound = server.address()
+    const url = typeof bound === 'string' ? `unix://${path}` : `tcp://127.0.0.1:${bound?.port}`
+    const engine = new RecordingEngine(server, url)
     t.teardown(async () => {
       await engine.stop()
       rmSync(folder, { recursive: true })
@@ -213,6 +231,7 @@ export class RecordingEngine {
   /** Ends it and every connection, as a killed process would. */
   stop(): Promise<void> {
     for (const socket of this.sockets) socket.destroy()
+    if (!this.#server.listening) return Promise.resolve()
     return new Promise((resolve) => this.#server.close(() => resolve()))
   }
 

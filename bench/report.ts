@@ -1,0 +1,176 @@
+/** `npm run bench:report`: bench/results -> bench/RESULTS.md and its plots, which are never written by hand. */
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type FigureName, median, medianOf, percentile } from './figures.ts'
+import type { MicroFigures } from './micro/time.ts'
+import { RESULTS, SOURCES } from './places.ts'
+import { bars, curves, SHARES } from './plot.ts'
+import { type Machine, type Result, readResults } from './results.ts'
+import { cellsOf, leadingFigure } from './table.ts'
+import { judgements } from './targets.ts'
+import { WORKLOADS } from './workload.ts'
+
+interface MicroResults {
+  readonly workload: 'micro'
+  readonly date: string
+  readonly command: string
+  readonly machine: Machine
+  readonly micro: readonly { what: string; runs: readonly MicroFigures[] }[]
+}
+
+const PLOTS = join(SOURCES, 'plots')
+
+const UNIT_OF: Partial<Record<FigureName, string>> = {
+  cpuUsPerRequest: 'CPU microseconds a request',
+  cpuSecondsPerGb: 'CPU seconds a GB',
+  kbPerStream: 'KB of RSS a stream',
+}
+
+/** The workloads whose latency is drawn: where no queue of the client's own making is in it. */
+const CURVES = new Set(['get-1', 'get-32-half', 'attach-echo-1', 'logs-first'])
+
+const markdown = ([header = [], ...rows]: string[][]): string => {
+  const line = (cells: string[]) => `| ${cells.join(' | ')} |`
+  const filled = rows.map((row) => [...row, ...Array(header.length - row.length).fill('')])
+  return [
+    line(header),
+    line(header.map((_, i) => (i === 0 ? '---' : '---:'))),
+    ...filled.map(line),
+  ].join('\n')
+}
+
+const barsOf = (result: Result, figure: FigureName): string =>
+  bars(
+    result.title,
+    UNIT_OF[figure] ?? figure,
+    result.contenders.flatMap(({ name, runs }) => {
+      const value = medianOf(runs, figure)
+      const all = runs.flatMap((run) => run[figure] ?? [])
+      return value === undefined
+        ? []
+        : [{ name, value, range: [Math.min(...all), Math.max(...all)] as const }]
+    }),
+  )
+
+const curvesOf = (result: Result): string =>
+  curves(
+    `${result.title}: latency by percentile`,
+    result.contenders
+      .filter(({ histogram }) => histogram.length > 0)
+      .map(({ name, histogram }) => ({
+        name,
+        points: SHARES.map((share) => [share, percentile(histogram, share) / 1000] as const),
+      })),
+  )
+
+/** Writes a plot and returns the line that shows it. */
+const plot = (name: string, title: string, text: string): string => {
+  writeFileSync(join(PLOTS, `${name}.svg`), text)
+  return `![${title}](plots/${name}.svg)`
+}
+
+const factsOf = ({ rate, streams, gb, seconds, placement, contenders }: Result): string => {
+  const amount = gb === undefined ? `${seconds} s` : `${gb.toFixed(2)} GB`
+  const rounds = Math.max(...contenders.map(({ runs }) => runs.length))
+  return [
+    streams === undefined ? `${amount} a run` : `${streams} streams`,
+    `${rounds} rounds`,
+    ...(rate === undefined ? [] : [`${rate} requests/s for everybody`]),
+    placement === 'together'
+      ? 'contender, client and engine together on one core'
+      : 'the contender on a core of its own',
+  ].join(', ')
+}
+
+const sectionOf = (result: Result): string => {
+  const lead = leadingFigure(result)
+  const { workload, title } = result
+  return [
+    `### ${title}`,
+    `\`${workload}\`: ${factsOf(result)}. Taken ${result.date.slice(0, 16)}Z by \`${result.command}\`.`,
+    markdown(cellsOf(result)),
+    ...(lead === undefined ? [] : [plot(workload, title, barsOf(result, lead))]),
+    ...(CURVES.has(workload)
+      ? [plot(`${workload}-latency`, `${title}, latency by percentile`, curvesOf(result))]
+      : []),
+  ].join('\n\n')
+}
+
+const microSection = ({ micro, command, date }: MicroResults): string =>
+  [
+    '### Micro benches',
+    `Fresh process each, medians of ${micro[0]?.runs.length ?? 0}. Taken ${date.slice(0, 16)}Z by \`${command}\`.`,
+    markdown([
+      ['', 'ns a call', 'heap bytes a call'],
+      ...micro.map(({ what, runs }) => [
+        what,
+        median(runs.map(({ nanoseconds }) => nanoseconds))?.toFixed(0) ?? '',
+        median(runs.map(({ bytes }) => bytes))?.toFixed(0) ?? '',
+      ]),
+    ]),
+  ].join('\n\n')
+
+const machineOf = ({ cpu, cores, memoryGb, kernel, node }: Machine): string =>
+  `${cpu}, ${cores} cores, ${memoryGb} GB, Linux ${kernel}, Node ${node}`
+
+const contendersOf = (results: readonly Result[]): string => {
+  const all = new Map(results.flatMap(({ contenders }) => contenders.map((c) => [c.name, c])))
+  return markdown([
+    ['contender', 'version', 'how'],
+    ...[...all.values()].map(({ name, version, what }) => [name, version, what]),
+  ]).replaceAll('---:', '---')
+}
+
+const targetsOf = (results: readonly Result[]): string => {
+  const all = judgements(results)
+  const held = all.filter(({ holds }) => holds).length
+  return [
+    `${held} of ${all.length} hold.`,
+    markdown([
+      ['workload', 'what', 'target', 'measured', 'holds'],
+      ...all.map(({ workload, what, target, measured, holds }) => [
+        `\`${workload}\``,
+        what,
+        target,
+        measured,
+        holds ? 'yes' : '**no**',
+      ]),
+    ]).replaceAll('---:', '---'),
+  ].join('\n\n')
+}
+
+const page = (results: readonly Result[], micro: MicroResults | undefined): string => {
+  const machines = [...new Set(results.map(({ machine }) => machineOf(machine)))]
+  const missing = [...new Set(results.flatMap((result) => result.missing))]
+  return `${[
+    '# Results',
+    'Generated by `npm run bench:report` from `bench/results/`, which holds every raw value; not to be edited.',
+    machines.map((machine) => `- ${machine}`).join('\n'),
+    'Figures are medians over rounds; the first has its lowest and highest round beside it. Every contender is started fresh for ' +
+      'each run, and all of them take turns within a round, in an order that is reversed each time. Nobody writes a log. CPU is what ' +
+      "the kernel's schedstat says of the contender's own threads, client and engine not included. Latencies are counted from when a " +
+      'request was due. `direct` is the engine of the bench itself.',
+    missing.length === 0 ? '' : `Missing on this machine: ${missing.join(', ')}.`,
+    '## Targets',
+    targetsOf(results),
+    '## Contenders',
+    contendersOf(results),
+    '## Workloads',
+    ...results.map(sectionOf),
+    ...(micro === undefined ? [] : [microSection(micro)]),
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n')}\n`
+}
+
+const all = readResults(RESULTS) as (Result | MicroResults)[]
+const order = WORKLOADS.map(({ name }) => name)
+const results = all
+  .filter((result): result is Result => result.workload !== 'micro')
+  .sort((a, b) => order.indexOf(a.workload) - order.indexOf(b.workload))
+const micro = all.find((result): result is MicroResults => result.workload === 'micro')
+
+rmSync(PLOTS, { recursive: true, force: true })
+mkdirSync(PLOTS, { recursive: true })
+writeFileSync(join(SOURCES, 'RESULTS.md'), page(results, micro))
+process.stdout.write(`bench/RESULTS.md: ${results.length} workloads\n`)

@@ -1,0 +1,242 @@
+/** What a tenant plants first and uses second: a symlink, a passwd, a subnet, a label, a name. It gets him no further. */
+import { test } from 'tap'
+import { docker, type Ran } from '../../fixtures/docker.ts'
+import { fence, startFenced } from '../support/fenced.ts'
+
+const run = (host: string, ...args: string[]): Promise<Ran> =>
+  docker(host, ['run', '--rm', '--init', ...args])
+
+test('a symlink in a confined path leads nowhere', async (t) => {
+  const { url, engine } = await startFenced(t)
+  const marker = await engine.inside('cat', '/etc/hostname')
+  const plant = (link: string) => run(url, '-v', '/home/me/app:/v', 'busybox', 'sh', '-c', link)
+  t.match(
+    await plant(
+      'ln -s / /v/root; ln -s /etc /v/etc; ln -s ../../../../.. /v/up; ln -s ../other /v/beside; ls /v',
+    ),
+    {
+      code: 0,
+      stdout: 'beside\netc\nroot\nup\n',
+    },
+  )
+  for (const path of ['root', 'root/etc', 'etc', 'up', 'up/etc', 'beside', 'root/var/run']) {
+    for (const mount of [
+      ['-v', `/home/me/app/${path}:/x`],
+      ['--mount', `type=volume,source=berth-files,target=/x,volume-subpath=home/me/app/${path}`],
+    ]) {
+      const { code, stdout, stderr } = await run(
+        url,
+        ...mount,
+        'busybox',
+        'sh',
+        '-c',
+        'ls -A /x; cat /x/hostname /x/etc/hostname',
+      )
+      t.notMatch(stdout, marker.trim(), `${mount.join(' ')} shows the host: ${stdout}${stderr}`)
+      t.notMatch(stdout, /shadow|docker\.sock|\bproc\b/)
+      t.ok(code !== 0, `${mount.join(' ')}: ${stdout}${stderr}`)
+    }
+  }
+  // the volume itself is his, with all that he planted, and symlinks in it are followed inside the container only
+  const own = await run(
+    url,
+    '-v',
+    'berth-files:/x',
+    'busybox',
+    'cat',
+    '/x/home/me/app/root/etc/hostname',
+  )
+  t.notMatch(own.stdout, marker.trim())
+})
+
+test('a passwd of his own makes nobody root', async (t) => {
+  const { engine } = await startFenced(t)
+  const url = await fence(t, engine, 'profile: humble\npolicies: { humble: { runAs: 10001 } }')
+  const planted = `FROM busybox\nRUN echo 'nobody0:x:0:0::/:/bin/sh' >>/etc/passwd && chmod 4755 /bin/busybox\nUSER nobody0\n`
+  const built = await docker(url, ['build', '-t', 'planted', '-'], { input: planted })
+  t.equal(built.code, 0, built.stderr)
+  for (const user of [
+    [],
+    ['-u', 'nobody0'],
+    ['-u', '0'],
+    ['-u', 'root'],
+    ['-u', '00'],
+    ['-u', '0:0'],
+    ['-u', '+0'],
+    ['-u', '10001:0'],
+  ]) {
+    const { stdout, stderr } = await run(
+      url,
+      ...user,
+      'planted',
+      'sh',
+      '-c',
+      'grep -E "^(Uid|Gid|NoNewPrivs)" /proc/self/status',
+    )
+    t.match(
+      stdout,
+      /Uid:\t10001\t10001\t10001\t10001\nGid:\t10001\t10001\t10001\t10001\nNoNewPrivs:\t1/,
+      `${user}: ${stderr}`,
+    )
+  }
+  const other = await run(url, '-u', '1234', 'planted', 'id', '-u')
+  t.equal(other.stdout, '1234\n', 'a number of his own stays')
+  await docker(url, ['run', '-d', '--init', '--name', 'target', 'planted', 'sleep', '1000'])
+  for (const user of [[], ['-u', 'nobody0'], ['-u', 'root'], ['-u', '0']]) {
+    const { stdout } = await docker(url, ['exec', ...user, 'target', 'id', '-u'])
+    t.equal(stdout, '10001\n', `exec ${user}`)
+  }
+})
+
+test('a network in the place of another is refused', async (t) => {
+  const { engine, direct, through } = await startFenced(t)
+  const { Id } = (await direct.json<{ Id: string; Name: string }[]>('GET', '/networks')).find(
+    ({ Name }) => Name === 'host',
+  )!
+  const body = (HostConfig: object, EndpointsConfig?: object) => ({
+    Image: 'busybox',
+    Cmd: ['true'],
+    HostConfig,
+    ...(EndpointsConfig && { NetworkingConfig: { EndpointsConfig } }),
+  })
+  for (const name of [Id, Id.slice(0, 12), Id.slice(0, 5)]) {
+    for (const wanted of [
+      body({ NetworkMode: name }),
+      body({ NetworkMode: 'bridge' }, { [name]: {} }),
+      body({ NetworkMode: name }, { [name]: {} }),
+    ]) {
+      const { status, body: said } = await through.call('POST', '/containers/create', wanted)
+      t.equal(status, 403, JSON.stringify(wanted))
+      t.match(said.toString(), /network of the engine's host/)
+    }
+    const build = await through.call(
+      'POST',
+      `/build?version=1&networkmode=${name}`,
+      Buffer.alloc(1024),
+    )
+    t.match(build, { status: 403 }, 'a build either')
+  }
+  const narrow = await fence(
+    t,
+    engine,
+    'profile: mine\npolicies: { mine: { subnetsInUse: [10.80.0.0/16] } }',
+  )
+  for (const subnet of [
+    '10.80.3.0/24',
+    '10.0.0.0/8',
+    '127.1.0.0/16',
+    '169.254.169.0/24',
+    '::ffff:127.0.0.0/104',
+  ])
+    t.match(
+      await docker(narrow, ['network', 'create', '--subnet', subnet, 'planted']),
+      { code: 1, stderr: /network\.IPAM\.Config\[0\]/ },
+      subnet,
+    )
+  t.match(await docker(narrow, ['network', 'create', '--subnet', '10.81.0.0/16', 'his']), {
+    code: 0,
+  })
+})
+
+test('what others made with more rights is not handed on', async (t) => {
+  const { engine, url, through } = await startFenced(t)
+  const operator = (...args: string[]) =>
+    docker(engine, ['run', '-d', '--init', ...args, 'busybox', 'sleep', '1000'])
+  await operator('--name', 'net', '--network', 'host')
+  await operator('--name', 'pid', '--pid', 'host')
+  await operator('--name', 'ipc', '--ipc', 'host')
+  await operator('--name', 'files', '-v', '/:/h')
+  await docker(engine, [
+    'volume',
+    'create',
+    '-o',
+    'type=none',
+    '-o',
+    'o=bind',
+    '-o',
+    'device=/etc',
+    'etc',
+  ])
+  await operator('--name', 'volumes', '-v', 'etc:/e')
+  for (const [flags, names] of [
+    [['--network', 'container:net'], /NetworkMode names "net".*NetworkMode = "host"/],
+    [['--pid', 'container:pid'], /PidMode names "pid".*PidMode = "host"/],
+    [['--ipc', 'container:ipc'], /IpcMode names "ipc".*IpcMode = "host"/],
+    [['--volumes-from', 'files'], /VolumesFrom names "files".*\/ of the engine's host/],
+    [['--volumes-from', 'volumes'], /VolumesFrom names "etc".*DriverOpts/],
+    [['-v', 'etc:/e'], /Binds names "etc".*DriverOpts/],
+    [['--mount', 'type=volume,source=etc,target=/e'], /Mounts names "etc".*DriverOpts/],
+  ] as const)
+    t.match(
+      await run(url, ...flags, 'busybox', 'true'),
+      { code: 125, stderr: names },
+      flags.join(' '),
+    )
+
+  await docker(url, [
+    'run',
+    '-d',
+    '--init',
+    '--name',
+    'own',
+    '-v',
+    'mine:/m',
+    'busybox',
+    'sleep',
+    '1000',
+  ])
+  const handed = await run(
+    url,
+    '--network',
+    'container:own',
+    '--pid',
+    'container:own',
+    '--volumes-from',
+    'own',
+    'busybox',
+    'ls',
+    '-d',
+    '/m',
+  )
+  t.match(handed, { code: 0, stdout: '/m\n' }, 'his own are')
+  const gone = await through.call('POST', '/containers/create', {
+    Image: 'busybox',
+    HostConfig: { PidMode: 'container:nobody' },
+  })
+  t.not(gone.status, 201)
+})
+
+test('labels of reserved families never arrive, by whatever way', async (t) => {
+  const { engine, direct } = await startFenced(t)
+  const url = await fence(t, engine)
+  const labels = [
+    '-l',
+    'berth.tenant=other',
+    '-l',
+    'Traefik.enable=true',
+    '-l',
+    'berth.http=a:80',
+    '-l',
+    'mine=1',
+  ]
+  await docker(url, ['run', '-d', '--name', 'c', ...labels, 'busybox', 'true'])
+  await docker(url, ['volume', 'create', '--label', 'berth.tenant=other', '--label', 'mine=1', 'v'])
+  await docker(url, [
+    'network',
+    'create',
+    '--label',
+    'berth.tenant=other',
+    '--label',
+    'mine=1',
+    'n',
+  ])
+  await docker(url, ['commit', '--change', 'LABEL berth.tenant=other', 'c', 'i'])
+  const labelsOf = async (path: string) => {
+    const found = await direct.json<{ Labels?: object; Config?: { Labels: object } }>('GET', path)
+    return found.Labels ?? found.Config?.Labels
+  }
+  t.strictSame(await labelsOf('/containers/c/json'), { 'berth.http': 'a:80', mine: '1' })
+  t.strictSame(await labelsOf('/volumes/v'), { mine: '1' })
+  t.strictSame(await labelsOf('/networks/n'), { mine: '1' })
+  t.match(await docker(url, ['image', 'inspect', 'i']), { code: 1 }, 'the commit was refused')
+})
