@@ -46,7 +46,10 @@ export interface Stages {
   readonly bodyCap: number
 }
 
-/** The whole way of a request. What is returned never rejects: a failure has become an answer by then. */
+/**
+ * The whole way of a request. What is returned never rejects: a failure has become an answer by then. Stages that need
+ * not wait are not waited for: each `await` costs a turn of the event loop's microtasks, on every request.
+ */
 export const createServe = (stages: Stages, builds: Builds) => {
   const limits = { bodyCap: stages.bodyCap }
   return async (exchange: Exchange): Promise<void> => {
@@ -57,19 +60,22 @@ export const createServe = (stages: Stages, builds: Builds) => {
     let failure: Failure | undefined
     let release: Release | undefined
     try {
-      tenant = await stages.identify(exchange) // who is asking
+      const asking = stages.identify(exchange) // who is asking
+      tenant = asking instanceof Promise ? await asking : asking
       matched = exchange.call ? GRPC : match(head.method, head.target) // what for
       const policy = stages.policy(tenant, matched)
       const permit = decide(policy, matched.route, matched.query, limits) // may they
-      release = await stages.admit(tenant, chargedAs(exchange, matched)) // is it their turn
-      const endpoint = await stages.ready(tenant) // where it lives
+      const turn = stages.admit(tenant, chargedAs(exchange, matched)) // is it their turn
+      release = turn instanceof Promise ? await turn : turn
+      const place = stages.ready(tenant) // where it lives
+      const endpoint = place instanceof Promise ? await place : place
       const pool = stages.pools.of(endpoint.key, endpoint.address)
       const build: Build = { tenant, policy, endpoint, pool }
       builds.claim(exchange, matched, build)
       const engine: Engine = {
         pool,
         version: matched.version || `v${pool.learned.apiVersion ?? OLDEST_ASKED}`,
-        name: `${tenant.id} ${tenant.endpoint}`,
+        name: endpoint.key,
         origins: stages.origins,
       }
       if (permit.references.length > 0) await judgeObjects(policy, engine, permit)

@@ -226,6 +226,7 @@ static int step(struct conn *c) {
     int going = c->hijacked ? echo(c) : c->in_size && !c->reading_body && take(c) ? 1 : read_request(c);
     if (going <= 0) return going;
   }
+  want(c, EPOLLIN | EPOLLOUT); /* whatever is left comes round again */
   return 0;
 }
 

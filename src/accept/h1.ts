@@ -145,7 +145,7 @@ export class H1Connection implements Receiver, Carrier {
       this.conduit.hold()
       this.conduit.unread(bytes.subarray(end))
     }
-    const exchange = new H1Exchange(this.#harbour.newId(), head, this)
+    const exchange = new H1Exchange(head, this)
     this.#exchange = exchange
     try {
       if (this.#objection !== undefined) throw this.#objection
@@ -160,6 +160,10 @@ export class H1Connection implements Receiver, Carrier {
   }
 
   // === the exchange's calls ===
+
+  newId(): string {
+    return this.#harbour.newId()
+  }
 
   takeBack(): void {
     this.conduit.receiver = this
@@ -180,7 +184,7 @@ export class H1Connection implements Receiver, Carrier {
   finished(reusable: boolean): void {
     this.#exchange = undefined
     clearTimeout(this.#timer)
-    if (!reusable || this.conduit.hasEnded) {
+    if (!reusable || this.conduit.hasEnded || this.isDraining) {
       this.#linger()
       return
     }

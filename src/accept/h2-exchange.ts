@@ -23,7 +23,6 @@ export class H2Exchange implements Exchange {
   readonly call: Call | undefined
   readonly takesPlainBody = true
   readonly canHijack = false
-  status = 0
   isGone = false
   onGone: (() => void) | undefined
   readonly #stream: ServerHttp2Stream
@@ -58,6 +57,10 @@ export class H2Exchange implements Exchange {
     return this.#client
   }
 
+  get status(): number {
+    return this.#stream.headersSent ? Number(this.#stream.sentHeaders?.[':status']) : 0
+  }
+
   get connection(): Connection {
     return this.#carrier.facts
   }
@@ -71,7 +74,6 @@ export class H2Exchange implements Exchange {
   }
 
   respond(head: ResponseHead, first: Buffer, from: Conduit): void {
-    this.status = head.status
     const isEmpty = head.framing.kind === 'none'
     this.#answer(responseFields(head), isEmpty)
     if (first.length > 0) this.client.forward(first, from)
@@ -94,10 +96,8 @@ export class H2Exchange implements Exchange {
     if (this.#isOver || this.isGone) return
     const says = `berth: ${failure.message} (request ${this.id})`
     if (this.call !== undefined) {
-      this.status = 200
       refuseCall(this.#stream, FAILURES[failure.code].grpc, says)
     } else {
-      this.status = failure.status
       const body = JSON.stringify({
         message: failure.code === 'NO_SUCH_ROUTE' ? failure.message : says,
       })

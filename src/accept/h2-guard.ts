@@ -84,6 +84,8 @@ export class H2Guard {
   blockSince = 0
   /** The client has sent a GOAWAY. */
   isLeaving = false
+  /** A GOAWAY has been sent to it. */
+  hasDismissed = false
   readonly #incoming = new FrameScanner((head) => this.#received(head))
   readonly #outgoing = new FrameScanner((head) => this.#sent(head))
   readonly #resets = new Bucket(H2_LIMITS.resets)
@@ -145,6 +147,7 @@ export class H2Guard {
   #sent({ type, errorCode }: FrameHead): boolean {
     if (type === FRAME.DATA || type === FRAME.HEADERS)
       this.#credit = Math.min(MAX_CREDIT, this.#credit + CREDIT_A_FRAME)
+    else if (type === FRAME.GOAWAY) this.hasDismissed = true
     else if (type === FRAME.RST_STREAM && errorCode !== H2_ERROR.NO_ERROR)
       this.#reset('one stream after the other that has to be reset')
     return true

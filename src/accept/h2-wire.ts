@@ -13,19 +13,19 @@ type Done = (error?: Error | null) => void
 export class H2Wire extends Duplex implements Receiver {
   readonly #conduit: Conduit
   readonly #guard: H2Guard
-  readonly #onAbuse: () => void
+  readonly #onLimit: () => void
   /** Bytes of the preface that are still to come; it is no frame. */
   #preface = PREFACE.length
   #lingered = 0
   #timer: NodeJS.Timeout | undefined
   #written: Done | undefined
 
-  /** @param onAbuse the guard has found a reason to end the connection; nothing more is read */
-  constructor(conduit: Conduit, guard: H2Guard, onAbuse: () => void) {
+  /** @param onLimit the guard has found a reason to look whether the connection has to end */
+  constructor(conduit: Conduit, guard: H2Guard, onLimit: () => void) {
     super({ allowHalfOpen: true })
     this.#conduit = conduit
     this.#guard = guard
-    this.#onAbuse = onAbuse
+    this.#onLimit = onLimit
     conduit.receiver = this
   }
 
@@ -51,9 +51,9 @@ export class H2Wire extends Duplex implements Receiver {
     this.destroy(error)
   }
 
-  #check(): void {
-    if (this.#guard.abuse === undefined || this.destroyed) return
-    this.#onAbuse()
+  readonly #check = (): void => {
+    const { abuse, hasDismissed } = this.#guard
+    if ((abuse !== undefined || hasDismissed) && !this.destroyed) this.#onLimit()
   }
 
   override _read(): void {
@@ -85,7 +85,8 @@ export class H2Wire extends Duplex implements Receiver {
       this.#written = undefined
       done()
     })
-    this.#check()
+    // not from within a write, which nghttp2 has not finished with
+    if (this.#guard.abuse !== undefined || this.#guard.hasDismissed) setImmediate(this.#check)
   }
 
   override _final(done: Done): void {

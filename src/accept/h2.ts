@@ -57,7 +57,7 @@ export class H2Connection implements H2Carrier {
     this.#options = options
     this.#since = harbour.now
     this.#idleSince = harbour.now
-    const wire = new H2Wire(conduit, this.#guard, this.#endAbuse)
+    const wire = new H2Wire(conduit, this.#guard, this.#endIfDue)
     wire.on('error', () => {})
     this.#session = performServerHandshake(wire, {
       maxHeaderListPairs: H2_LIMITS.headerPairs,
@@ -117,9 +117,11 @@ export class H2Connection implements H2Carrier {
 
   // === ends ===
 
-  readonly #endAbuse = (): void => {
+  readonly #endIfDue = (): void => {
     const { abuse } = this.#guard
     if (abuse !== undefined) this.#end(abuse.code, abuse.reason)
+    // nghttp2 has said GOAWAY of itself, and would wait for the client to go
+    else if (!this.#session.closed) this.#end(H2_ERROR.PROTOCOL_ERROR, 'broken framing')
   }
 
   /** GOAWAY with a reason for the log; everything that is under way on this connection ends with it. */

@@ -19,8 +19,8 @@ import { Gate } from '../tenant/gate.ts'
 import { type EngineAddress, parseEngineAddress } from '../upstream/address.ts'
 import { Pools } from '../upstream/pool.ts'
 import { createPolicyFor } from './policies.ts'
-import { isWorker } from './workers.ts'
 import { anonymousTenancy, authorityFolder, storedTenancy, type Tenancy } from './tenancy.ts'
+import { isWorker } from './workers.ts'
 
 const MS = 1000
 const DAY = 86_400 * MS
@@ -130,7 +130,7 @@ const stagesOf = (config: Config, tenancy: Tenancy, pools: Pools): Stages => {
         ...charge,
       })
     },
-    ready: (tenant) => endpointOf(tenant.id, tenant.endpoint),
+    ready: endpointOf,
     pools,
     origins: new Origins(tenancy.records),
     bodyCap: Number(config.bodyCap ?? DEFAULT_BODY_CAP),

@@ -41,9 +41,6 @@ const apiOf = (version: string): readonly [number, number] | undefined => {
   return major === undefined || minor === undefined ? undefined : [major, minor]
 }
 
-/** Policies with terms that are kept ready. */
-const MANY = 10_000
-
 /** @throws ConfigError for a profile or policy that is wrong; what it returns throws POLICY_UNKNOWN */
 export const createPolicyFor = (config: Config): Stages['policy'] => {
   const policies = policiesOf(config)
@@ -51,10 +48,10 @@ export const createPolicyFor = (config: Config): Stages['policy'] => {
     throw new ConfigError(
       `profile: there is none called "${config.profile}"; there are ${Object.keys(policies).join(', ')}`,
     )
-  const ready = new Map<string, Policy>()
+  /** By the tenant's record as it is now, and the version that a request speaks. */
+  const ready = new WeakMap<Asking, Map<string, Policy>>()
   return (tenant: Asking, { version }: Matched): Policy => {
-    const key = `${tenant.id} ${tenant.policy} ${tenant.plan} ${version}`
-    const known = ready.get(key)
+    const known = ready.get(tenant)?.get(version)
     if (known !== undefined) return known
     const policy = policies[tenant.policy]
     if (policy === undefined)
@@ -67,8 +64,7 @@ export const createPolicyFor = (config: Config): Stages['policy'] => {
       ...termsOf(config, tenant),
       ...(api !== undefined && { api }),
     })
-    if (ready.size >= MANY) ready.clear()
-    ready.set(key, made)
+    ready.set(tenant, (ready.get(tenant) ?? new Map()).set(version, made))
     return made
   }
 }

@@ -78,17 +78,25 @@ export interface Tenancy {
 export const ANONYMOUS_ID = 'anonymous'
 
 /** One tenant whom nobody asks. A key that somebody shows all the same cannot be right, and is not passed over. */
-export const anonymousTenancy = (profile: string): Tenancy => ({
-  identify: (exchange) => {
-    if (claimsIdentity(exchange))
-      throw new Failure(
-        'UNAUTHENTICATED',
-        'this listener knows no keys and no certificates; leave them out',
-      )
-    return { id: ANONYMOUS_ID, endpoint: DEFAULT_ENDPOINT, plan: 'default', policy: profile }
-  },
-  close: async () => {},
-})
+export const anonymousTenancy = (profile: string): Tenancy => {
+  const anonymous: Asking = {
+    id: ANONYMOUS_ID,
+    endpoint: DEFAULT_ENDPOINT,
+    plan: 'default',
+    policy: profile,
+  }
+  return {
+    identify: (exchange) => {
+      if (claimsIdentity(exchange))
+        throw new Failure(
+          'UNAUTHENTICATED',
+          'this listener knows no keys and no certificates; leave them out',
+        )
+      return anonymous
+    },
+    close: async () => {},
+  }
+}
 
 /** @throws Failure STORE_UNAVAILABLE, SECRET_UNUSABLE or AUTHORITY_UNUSABLE: nothing is served without these */
 export const storedTenancy = async (config: Config, log: Logger): Promise<Tenancy> => {

@@ -14,10 +14,16 @@ export interface DirectoryOptions {
   readonly parse: (url: string) => EngineAddress
 }
 
+/** A tenant, and what he was given. */
+interface Placed {
+  readonly id: string
+  readonly endpoint: string
+}
+
 /** @returns finds the endpoint of a tenant; it throws Failure ENDPOINT_UNKNOWN when nobody knows what he was given */
 export const createDirectory = ({ named, parse }: DirectoryOptions) => {
-  /** By tenant and endpoint: a tenant that is given another engine gets other connections. */
-  const known = new Map<string, Endpoint>()
+  /** By the tenant's record as it is now. */
+  const known = new WeakMap<Placed, Endpoint>()
 
   const addressOf = (endpoint: string): EngineAddress => {
     const address = named.get(endpoint)
@@ -34,12 +40,11 @@ export const createDirectory = ({ named, parse }: DirectoryOptions) => {
     }
   }
 
-  return (tenantId: string, endpoint: string): Endpoint => {
-    const key = `${tenantId} ${endpoint}`
-    let found = known.get(key)
+  return (tenant: Placed): Endpoint => {
+    let found = known.get(tenant)
     if (found === undefined) {
-      found = fixedEndpoint(tenantId, addressOf(endpoint))
-      known.set(key, found)
+      found = fixedEndpoint(tenant.id, addressOf(tenant.endpoint))
+      known.set(tenant, found)
     }
     return found
   }

@@ -85,6 +85,13 @@ const NETWORKED: ReadonlySet<string> = new Set<RouteId>(['network.create', 'netw
 /** Routes whose streams berth does not read. */
 const UNFENCED: ReadonlySet<string> = new Set<RouteId>(['grpc.open', 'session.open'])
 
+/** The name by which berth.yaml calls a row. */
+export const routePath = (key: string): string => `route ${key}`
+
+const ROWS = new Map(
+  Object.entries(ROUTE_ROWS).map(([key, row]) => [key, { path: routePath(key), row }] as const),
+)
+
 /** The row that holds for a route, and the path by which berth.yaml changes it. */
 export const routeRow = (
   policy: Policy,
@@ -93,14 +100,8 @@ export const routeRow = (
   if (!policy.networking && NETWORKED.has(id)) return { path: routePath(id), row: NETWORKING_OFF }
   if (!policy.localImages && BUILDING.has(id)) return { path: routePath(id), row: NO_BUILDS }
   if (policy.terms.buildsAreFenced && UNFENCED.has(id)) return undefined
-  const rows: Readonly<Record<string, RouteRow>> = ROUTE_ROWS
-  const key = Object.hasOwn(rows, id) ? id : id.slice(0, id.indexOf('.'))
-  const row = Object.hasOwn(rows, key) ? rows[key] : undefined
-  return row && { path: routePath(key), row }
+  return ROWS.get(id) ?? ROWS.get(id.slice(0, id.indexOf('.')))
 }
-
-/** The name by which berth.yaml calls a row. */
-export const routePath = (key: string): string => `route ${key}`
 
 /** @throws Failure POLICY_DENIED */
 export const refuseRoute = (policy: Policy, id: string, row: RouteRow): never => {

@@ -209,34 +209,18 @@ test('what others made with more rights is not handed on', async (t) => {
 test('labels of reserved families never arrive, by whatever way', async (t) => {
   const { engine, direct } = await startFenced(t)
   const url = await fence(t, engine)
-  const labels = [
-    '-l',
-    'berth.tenant=other',
-    '-l',
-    'Traefik.enable=true',
-    '-l',
-    'berth.http=a:80',
-    '-l',
-    'mine=1',
-  ]
-  await docker(url, ['run', '-d', '--name', 'c', ...labels, 'busybox', 'true'])
-  await docker(url, ['volume', 'create', '--label', 'berth.tenant=other', '--label', 'mine=1', 'v'])
-  await docker(url, [
-    'network',
-    'create',
-    '--label',
-    'berth.tenant=other',
-    '--label',
-    'mine=1',
-    'n',
-  ])
-  await docker(url, ['commit', '--change', 'LABEL berth.tenant=other', 'c', 'i'])
+  const label = (...all: string[]) => all.flatMap((one) => ['--label', one])
+  const labels = label('berth.tenant=other', 'Traefik.enable=true', 'berth.http=a:80', 'mine=1')
+  await docker(url, ['run', '-d', '--name', 'box', ...labels, 'busybox', 'true'])
+  await docker(url, ['volume', 'create', ...label('berth.tenant=other', 'mine=1'), 'vol'])
+  await docker(url, ['network', 'create', ...label('berth.tenant=other', 'mine=1'), 'net'])
+  await docker(url, ['commit', '--change', 'LABEL berth.tenant=other', 'box', 'image'])
   const labelsOf = async (path: string) => {
     const found = await direct.json<{ Labels?: object; Config?: { Labels: object } }>('GET', path)
     return found.Labels ?? found.Config?.Labels
   }
-  t.strictSame(await labelsOf('/containers/c/json'), { 'berth.http': 'a:80', mine: '1' })
-  t.strictSame(await labelsOf('/volumes/v'), { mine: '1' })
-  t.strictSame(await labelsOf('/networks/n'), { mine: '1' })
-  t.match(await docker(url, ['image', 'inspect', 'i']), { code: 1 }, 'the commit was refused')
+  t.strictSame(await labelsOf('/containers/box/json'), { 'berth.http': 'a:80', mine: '1' })
+  t.strictSame(await labelsOf('/volumes/vol'), { mine: '1' })
+  t.strictSame(await labelsOf('/networks/net'), { mine: '1' })
+  t.match(await docker(url, ['image', 'inspect', 'image']), { code: 1 }, 'the commit was refused')
 })

@@ -185,15 +185,13 @@ test('the life of a container', async (t) => {
     const into = await docker(host, ['cp', file, `${name}:/tmp/file`])
     const out = await docker(host, ['cp', `${name}:/tmp/file`, back])
     t.ok(bytes.equals(await readFile(back)), 'what went in came back')
-    const archive = await startDocker(host, ['cp', `${name}:/etc`, '-'])
-    const piped = await startDocker(host, ['cp', '-', `${name}:/tmp`])
-    archive.stdout.pipe(piped.stdin)
-    await text(piped.stderr)
+    const archive = await succeed(host, ['cp', `${name}:/etc`, '-'])
+    const piped = await docker(host, ['cp', '-', `${name}:/tmp`], { input: archive })
     const listed = await docker(host, ['exec', name, 'ls', '-R', '/tmp'])
     const missing = await docker(host, ['cp', `${name}:/no-such-file`, back])
     const exported = await succeed(host, ['export', name])
     await succeed(host, ['rm', '--force', name])
-    return { into, out, listed, missing, exported: exported.length > 1_000_000 }
+    return { into, out, piped, listed, missing, exported: exported.length > 1_000_000 }
   })
 })
 

@@ -129,10 +129,11 @@ const interrupted = async (host: Host, args: readonly string[], mark: string): P
   return sorted({ code, stdout, stderr: await stderr })
 }
 
-/** The page that a published port of the engine serves. */
+/** The page that a published port of the engine serves, once it does. */
 const httpGet = ({ engine }: Pair, port: number): Promise<string> =>
   engine.inside(
     'bash',
     '-c',
-    `exec 3<>/dev/tcp/127.0.0.1/${port}; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3`,
+    `for try in {1..50}; do exec 3<>/dev/tcp/127.0.0.1/${port} && break; sleep 0.1; done 2>/dev/null
+    printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3`,
   )

@@ -28,10 +28,16 @@ export const createApi = (url: string): Api => {
     const bytes = bytesOf(body)
     const headers = bytes && { 'content-type': typeOf(body), 'content-length': bytes.length }
     const whole = path.startsWith('/v') && /^\/v1\.\d\d\//.test(path) ? path : VERSION + path
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      const asked = request({ ...where, agent, method, path: whole, ...(headers && { headers }) })
-      asked.on('response', resolve).on('error', reject).end(bytes)
-    })
+    const send = (): Promise<IncomingMessage> =>
+      new Promise((resolve, reject) => {
+        const asked = request({ ...where, agent, method, path: whole, ...(headers && { headers }) })
+        // a kept connection that was closed while the request was on its way
+        const failed = (error: any) => { console.error('FAILED', error.code, asked.reusedSocket, bytes?.toString()); failed2(error) }
+        const failed2 = (error: NodeJS.ErrnoException): void =>
+          asked.reusedSocket && error.code === 'ECONNRESET' ? resolve(send()) : reject(error)
+        asked.on('response', resolve).on('error', failed).end(bytes)
+      })
+    const response = await send()
     return { status: response.statusCode!, body: await buffer(response) }
   }
   return {

@@ -206,9 +206,10 @@ export class H2Client {
     return Buffer.concat(this.of(stream, TYPE.DATA).map(({ payload }) => payload)).toString()
   }
 
-  /** The code of the last GOAWAY. */
+  /** The code of the first GOAWAY that has one: a second one may follow as the connection is taken down. */
   get goaway(): number | undefined {
-    return this.of(0, TYPE.GOAWAY).at(-1)?.payload.readUInt32BE(4)
+    const codes = this.of(0, TYPE.GOAWAY).map(({ payload }) => payload.readUInt32BE(4))
+    return codes.find((code) => code !== CODE.NO_ERROR) ?? codes[0]
   }
 
   /** Resolves once the connection has ended, with the code of its GOAWAY. */

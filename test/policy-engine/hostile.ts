@@ -1,0 +1,118 @@
+/** Bodies that mean harm, through berth to real engines: none of what `dedicated` denies is ever set. */
+import fc from 'fast-check'
+import { type Test, test } from 'tap'
+import type { Release } from '../../fixtures/engine.ts'
+import { type Api, createApi } from '../support/api.ts'
+import { fence, startFenced } from '../support/fenced.ts'
+import { escapesOf, HOSTILE_CREATE, type Inspected, PLAN_YAML } from '../support/hostile-create.ts'
+
+const BODIES = process.env.BERTH_SOAK ? 10_000 : 2000
+/** Requests under way at once. */
+const LANES = 6
+const CREATE = '/containers/create'
+const SEED = Number(process.env.BERTH_SEED ?? Date.now() % 1_000_000)
+
+/** Runs `work` on each item, some at once. */
+const each = async <T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> => {
+  const waiting = items.values()
+  await Promise.all(
+    Array.from({ length: LANES }, async () => {
+      for (const item of waiting) await work(item)
+    }),
+  )
+}
+
+interface Outcome {
+  readonly status: number
+  readonly escapes: readonly string[]
+}
+
+/** Sends one body, and looks at what came of it before it is taken away again. */
+const outcomeOf = async (
+  direct: Api,
+  through: Api,
+  body: Buffer,
+  usual: Inspected,
+): Promise<Outcome> => {
+  const { status, body: said } = await through.call('POST', CREATE, body)
+  if (status >= 500) console.error('XX', status, said.toString(), body.toString())
+  if (status !== 201) return { status, escapes: [] }
+  const { Id } = JSON.parse(said.toString())
+  const container = await direct.json<Inspected>('GET', `/containers/${Id}/json`)
+  await direct.call('DELETE', `/containers/${Id}?force=1&v=1`)
+  return { status, escapes: escapesOf(container, usual) }
+}
+
+const volumesOf = async (direct: Api) => {
+  const { Volumes } = await direct.json<{
+    Volumes:
+      | { Name: string; Driver: string; Options: object | null; Labels: object | null }[]
+      | null
+  }>('GET', '/volumes')
+  return Volumes ?? []
+}
+
+const judge = async (t: Test, release: Release, bodies: readonly Buffer[]) => {
+  const { engine, direct } = await startFenced(t, { release })
+  const networks = await direct.json<{ Id: string; Name: string }[]>('GET', '/networks')
+  const hostNetwork = networks.find(({ Name }) => Name === 'host')!.Id.slice(0, 20)
+  const aimed = bodies.map((body) =>
+    body.includes('HOSTNET')
+      ? Buffer.from(body.toString('latin1').replaceAll('HOSTNET', hostNetwork), 'latin1')
+      : body,
+  )
+  await direct.json('POST', `${CREATE}?name=donor`, {
+    Image: 'busybox',
+    HostConfig: { Binds: ['/:/h'] },
+  })
+  const { Id } = await direct.json<{ Id: string }>('POST', CREATE, { Image: 'busybox' })
+  const usual = await direct.json<Inspected>('GET', `/containers/${Id}/json`)
+
+  // what a body does without berth: some of them have to be as bad as they look
+  const harm = new Set<string>()
+  await each(aimed.slice(0, 150), async (body) => {
+    const { escapes } = await outcomeOf(direct, direct, body, usual)
+    for (const name of escapes) harm.add(name)
+  })
+  t.ok(harm.size >= 12, `without berth: ${[...harm].toSorted().join(', ')}`)
+  for (const { Name } of await volumesOf(direct)) await direct.call('DELETE', `/volumes/${Name}`)
+
+  const strip = 'profile: lenient\npolicies: { lenient: { onViolation: strip } }'
+  for (const yaml of ['', strip]) {
+    const through = createApi(await fence(t, engine, `${yaml}\n${PLAN_YAML}`))
+    t.teardown(() => through.close())
+    const statuses = new Map<number, number>()
+    // those that refuse answer at once; those that strip make a container, which takes an engine longer
+    const share = yaml === '' ? aimed : aimed.filter((_, at) => at % 2 === 0)
+    await each(share, async (body) => {
+      const { status, escapes } = await outcomeOf(direct, through, body, usual)
+      statuses.set(status, (statuses.get(status) ?? 0) + 1)
+      if (escapes.length > 0) t.fail(`${escapes.join(', ')}: ${body}`)
+    })
+    const made = statuses.get(201) ?? 0
+    t.ok(
+      made >= share.length / (yaml === '' ? 50 : 10),
+      `${made} of ${share.length} made a container`,
+    )
+    t.comment(`${release}, ${yaml === '' ? 'deny' : 'strip'}: ${JSON.stringify([...statuses])}`)
+    t.notOk(statuses.get(500), 'none is more than berth can bear')
+    t.notOk(statuses.get(502))
+  }
+  for (const { Name, Driver, Options, Labels } of await volumesOf(direct)) {
+    t.equal(Driver, 'local', Name)
+    t.strictSame(Options ?? {}, {}, Name)
+    t.notMatch(JSON.stringify(Labels), /berth\.tenant/)
+  }
+}
+
+for (const release of ['current', 'old'] satisfies Release[])
+  test(`no hostile create gets what it asks for (${release} engine)`, {
+    timeout: BODIES * 300,
+  }, async (t) => {
+    t.comment(`BERTH_SEED=${SEED}`)
+    await judge(
+      t,
+      release,
+      fc.sample(HOSTILE_CREATE, { numRuns: BODIES / 2, seed: SEED + release.length }),
+    )
+  })
