@@ -32,7 +32,7 @@ const lacks = (...needs: Need[]): ReadonlySet<Need> => new Set(needs)
 const versionFrom = (file: string, ...args: string[]): string => {
   const { stdout, stderr, error } = spawnSync(file, args, { encoding: 'utf8' })
   if (error) throw error
-  return /\d+\.\d+[^\s,]*/.exec(stdout + stderr)?.[0] ?? 'unknown'
+  return /\d+\.\d+[\w.+~-]*/.exec(stdout + stderr)?.[0] ?? 'unknown'
 }
 
 /** A template of bench/contenders with its `{port}`, `{socket}` and `{dir}` filled in. */

@@ -97,6 +97,8 @@ export const measure = async (
   standing(contender, workload.placement, async (place) => {
     const more = rate === undefined ? [] : ['--rate', String(Math.round(rate))]
     const report = await load(place, workload, scale, more)
+    if (report.requests === 0 && workload.unit === 'request')
+      throw new Error('it answered nothing while it was measured')
     return {
       figures: figuresOf(report, workload.unit, scale.streams),
       histogram: report.histogram,

@@ -81,6 +81,7 @@ export const FAILURES = {
   TOO_MANY_REQUESTS: { status: 429, grpc: 8, fault: 'client', says: 'too many requests' },
   // what was asked
   NO_SUCH_ROUTE: { status: 404, grpc: 12, fault: 'client', says: 'page not found' },
+  NO_SUCH_PLUGIN: { status: 404, grpc: 5, fault: 'client', says: 'there are no plugins here' },
   POLICY_DENIED: { status: 403, grpc: 7, fault: 'client', says: 'not allowed here' },
   // the engine
   ENGINE_UNREACHABLE: {

@@ -7,9 +7,9 @@ import { decide } from './policy/decide.ts'
 import { judgeSolve, treatmentOf } from './policy/grpc.ts'
 import type { Policy } from './policy/policy.ts'
 import type { Asking, Stages } from './proxy.ts'
+import { metadata, relayCall } from './relay/grpc.ts'
 import { channelFor } from './relay/grpc-channels.ts'
 import { Claims } from './relay/grpc-claims.ts'
-import { metadata, relayCall } from './relay/grpc.ts'
 import { tunnel } from './relay/grpc-tunnel.ts'
 import { upgradeFor } from './relay/request-head.ts'
 import { splice } from './relay/splice.ts'
@@ -71,7 +71,9 @@ export class Builds {
    */
   claim(exchange: Exchange, { route, query }: Matched, { tenant, endpoint }: Build): void {
     const id =
-      route.id === 'session.open' ? fieldValue(exchange.head, SESSION_ID) : query.get('session')?.[0]
+      route.id === 'session.open'
+        ? fieldValue(exchange.head, SESSION_ID)
+        : query.get('session')?.[0]
     if (id !== undefined && SESSION_ROUTES.has(route.id)) this.#claim(id, tenant, endpoint)
   }
 

@@ -1,11 +1,12 @@
 /** A request between policy, which judges what it says, and the engine, which is asked about what it names. */
 import type { Rules } from './policy/body.ts'
+import type { Plan } from './policy/decide.ts'
 import type { Findings } from './policy/hearing.ts'
 import { asksForOrigins } from './policy/images.ts'
 import { judgeObject, leansOn } from './policy/objects.ts'
 import type { Policy } from './policy/policy.ts'
 import { type Engine, judgeImages, recheckImage } from './proxy-images.ts'
-import type { Amend, BodyJudge } from './relay/errand.ts'
+import type { Amend, BodyJudge, JudgePlan } from './relay/errand.ts'
 import { lookUp } from './relay/look-up.ts'
 import { prepare } from './relay/prepare.ts'
 
@@ -28,6 +29,9 @@ export const judgeObjects = async (
   }
 }
 
+/** A plan whose body is judged. */
+export type Judgeable = Extract<Plan, { readonly rules: Rules }>
+
 /** One body, and what its judgement brings about. */
 export class Judged {
   readonly #policy: Policy
@@ -40,7 +44,14 @@ export class Judged {
     this.#engine = engine
   }
 
-  begin(rules: Rules, onOutput: (bytes: Uint8Array) => void): BodyJudge {
+  /** What relay does with the body that `plan` speaks of. */
+  planFor(plan: Judgeable): JudgePlan {
+    const { cap, rules } = plan
+    const begin = (onOutput: (bytes: Uint8Array) => void) => this.#begin(rules, onOutput)
+    return { kind: 'judge', cap, mayStream: plan.kind === 'rewrite', begin }
+  }
+
+  #begin(rules: Rules, onOutput: (bytes: Uint8Array) => void): BodyJudge {
     const transform = rules.begin({ onOutput })
     return {
       write: (bytes) => transform.write(bytes),

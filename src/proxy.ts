@@ -9,13 +9,14 @@ import { decide, type Permit } from './policy/decide.ts'
 import type { Policy } from './policy/policy.ts'
 import { type Build, type Builds, chargedAs, GRPC } from './proxy-grpc.ts'
 import { type Engine, pullWatchFor } from './proxy-images.ts'
-import { Judged, judgeObjects } from './proxy-judged.ts'
-import type { Errand } from './relay/errand.ts'
+import { type Judgeable, Judged, judgeObjects } from './proxy-judged.ts'
+import type { BodyPlan, Errand } from './relay/errand.ts'
 import { relay } from './relay/relay.ts'
 import { rescue } from './relay/rescue.ts'
 import { acceptsContentType } from './route/content-type.ts'
 import { type Matched, match } from './route/match.ts'
 import type { Route } from './route/route.ts'
+import { ROUTES } from './route/routes.ts'
 import { targetOf } from './route/target.ts'
 import type { Release } from './tenant/gate.ts'
 import type { Pools } from './upstream/pool.ts'
@@ -104,6 +105,8 @@ export const createServe = (stages: Stages, builds: Builds) => {
 /** What berth itself asks in, where neither the client nor the engine has said a version: all engines know it. */
 const OLDEST_ASKED = '1.41'
 
+const JSON_TYPE = 'application/json'
+
 const errandOf = (
   exchange: Exchange,
   matched: Matched,
@@ -118,31 +121,22 @@ const errandOf = (
   // A path without a version means the engine's newest: said explicitly as soon as it is known
   const version =
     matched.version === '' && apiVersion !== undefined ? `v${apiVersion}` : matched.version
-  const common = {
+  const { plan } = permit
+  const isJudged = plan.kind === 'judge' || plan.kind === 'rewrite'
+  if (isJudged && contentType !== undefined && !hasBody)
+    throw new Failure('MALFORMED_BODY', 'it is empty, and JSON is not')
+  const judged = isJudged ? new Judged(policy, engine) : undefined
+  const isPull = route.id === 'image.create'
+  // one literal, always of one shape: whoever reads it on the hot path finds its members where they always were
+  return {
     method: route.method,
-    target: targetOf({ ...matched, query: permit.query }, version),
-    contentType: hasBody ? contentType : undefined,
+    target: targetOf(matched, version, permit.query),
+    contentType: hasBody || isJudged ? (contentType ?? JSON_TYPE) : undefined,
     fieldClasses: fieldClassesOf(route),
     hijack: route.hijack,
-  }
-  const { plan } = permit
-  if (plan.kind === 'none' || plan.kind === 'stream') {
-    const watch =
-      route.id === 'image.create' ? pullWatchFor(policy, engine, permit.query) : undefined
-    return { ...common, plan, amend: undefined, ...(watch && { watch }) }
-  }
-  if (contentType !== undefined && !hasBody)
-    throw new Failure('MALFORMED_BODY', 'it is empty, and JSON is not')
-  const judged = new Judged(policy, engine)
-  return {
-    ...common,
-    plan: {
-      kind: 'judge',
-      cap: plan.cap,
-      mayStream: plan.kind === 'rewrite',
-      begin: (onOutput) => judged.begin(plan.rules, onOutput),
-    },
-    amend: judged.amend,
+    plan: judged === undefined ? (plan as BodyPlan) : judged.planFor(plan as Judgeable),
+    amend: judged?.amend,
+    watch: isPull ? pullWatchFor(policy, engine, permit.query) : undefined,
   }
 }
 
@@ -154,10 +148,18 @@ const WEBSOCKET = classes('websocket')
 const REGISTRY = classes('registry')
 
 /** Which request fields go along, by what the route does. */
-const fieldClassesOf = (route: Route): ReadonlySet<RequestFieldClass> => {
+const fieldClassesOf = (route: Route): ReadonlySet<RequestFieldClass> =>
+  FIELD_CLASSES.get(route.id) ?? BARE
+
+const TALKS_TO_REGISTRIES = /^(?:image|build|plugin|service|distribution)\./
+
+const classesFor = (route: Route): ReadonlySet<RequestFieldClass> => {
   if (route.hijack === 'h2c') return SESSION
   if (route.hijack === 'websocket') return WEBSOCKET
   if (route.answer === 'tar') return TRANSFER
   return TALKS_TO_REGISTRIES.test(route.id) ? REGISTRY : BARE
 }
-const TALKS_TO_REGISTRIES = /^(?:image|build|plugin|service|distribution)\./
+
+const FIELD_CLASSES: ReadonlyMap<string, ReadonlySet<RequestFieldClass>> = new Map(
+  ROUTES.map((route) => [route.id, classesFor(route)]),
+)

@@ -10,7 +10,9 @@ const STAGES = ['accept', 'tenant', 'route', 'policy', 'endpoint', 'relay']
  * What a part may import from outside itself: other parts, or single files. `types` are for `import type` only; the
  * stages to the left come on top of it.
  */
-const MAY_IMPORT: Readonly<Record<string, { values: readonly string[]; types?: readonly string[] }>> = {
+const MAY_IMPORT: Readonly<
+  Record<string, { values: readonly string[]; types?: readonly string[] }>
+> = {
   'errors.ts': { values: [] },
   'exchange.ts': { values: [], types: ['errors.ts', 'wire', 'transport'] },
   config: { values: [] },
@@ -29,7 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, { values: readonly string[]; types?: r
 
 /** The files that put the parts together, and may know them all. */
 const isComposer = (file: string): boolean =>
-  file === 'proxy.ts' || file === 'main.ts' || file.startsWith('cli/')
+  file === 'proxy.ts' || file === 'proxy-grpc.ts' || file === 'main.ts' || file.startsWith('cli/')
 
 /** No built-in module and no clock; named packages that are pure themselves are welcome. */
 const PURE = ['wire', 'route', 'policy']
@@ -93,7 +95,8 @@ const objection = (file: string, { from, typeOnly }: Import): string | undefined
 }
 
 const isBuiltin = (from: string): boolean => from.startsWith('node:') || BARE_BUILTINS.test(from)
-const BARE_BUILTINS = /^(?:net|tls|http2?|https|fs|path|process|child_process|os|crypto|events|stream)(?:\/|$)/
+const BARE_BUILTINS =
+  /^(?:net|tls|http2?|https|fs|path|process|child_process|os|crypto|events|stream)(?:\/|$)/
 
 const builtinObjection = (file: string, from: string, typeOnly: boolean): string | undefined => {
   if (!isBuiltin(from) || typeOnly) return undefined
@@ -130,7 +133,10 @@ const findCycle = (codes: ReadonlyMap<string, string>): string[] | undefined => 
 const fileObjections = (file: string, text: string, code: string): string[] => {
   const found = importsOf(code).flatMap((each) => objection(file, each) ?? [])
   if (!PURPOSE.test(text)) found.push('its first line is not one sentence of purpose')
-  if (file !== 'main.ts' && /(?<![\w$.])process\b(?=\s*[.[])|\bglobalThis\s*\.\s*process/.test(code))
+  if (
+    file !== 'main.ts' &&
+    /(?<![\w$.])process\b(?=\s*[.[])|\bglobalThis\s*\.\s*process/.test(code)
+  )
     found.push('only main.ts may touch process')
   if (PURE.includes(partOf(file)) && CLOCK.test(code)) found.push('it is pure: no clock')
   return found
@@ -220,7 +226,9 @@ test('each kind of violation is seen', async (t) => {
     'wire/b.ts': "/** B. */\nexport { c } from './c.ts'\n",
     'wire/c.ts': "/** C. */\nimport{a}from'./a.ts'\n",
   }
-  t.match(violations(circle), [/a circle: wire\/a\.ts -> wire\/b\.ts -> wire\/c\.ts -> wire\/a\.ts/])
+  t.match(violations(circle), [
+    /a circle: wire\/a\.ts -> wire\/b\.ts -> wire\/c\.ts -> wire\/a\.ts/,
+  ])
 })
 
 test('what only looks like a violation is none', async (t) => {
@@ -231,7 +239,10 @@ test('what only looks like a violation is none', async (t) => {
     ['relay/pump.ts', "import type { Socket } from 'node:net'"],
     ['relay/pump.ts', 'subprocess.kill(); this.process.end()'],
     ['route/route.ts', "import { z } from 'zod'"],
-    ['proxy.ts', "import { relay } from './relay/relay.ts'\nimport { match } from './route/match.ts'"],
+    [
+      'proxy.ts',
+      "import { relay } from './relay/relay.ts'\nimport { match } from './route/match.ts'",
+    ],
     ['cli/up.ts', "import { Berth } from './berth.ts'\nimport { dial } from '../upstream/dial.ts'"],
   ]
   for (const [file, line] of lines)

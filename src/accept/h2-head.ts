@@ -39,13 +39,17 @@ const read = (list: readonly string[]): Read => {
       pseudo.set(name, value)
       continue
     }
-    if (name === '' || !isAll(name, TOKEN) || UPPER_CASE.test(name)) throw malformed('field name')
-    if (!isAll(value, VALUE) || value !== value.trim()) throw malformed('field value')
-    if (CONNECTION_SPECIFIC.has(name)) throw malformed(`${name} in HTTP/2`)
-    if (name === 'te' && value !== 'trailers') throw malformed('te in HTTP/2')
+    checkField(name, value)
     fields.push([name, value])
   }
   return { pseudo, fields }
+}
+
+const checkField = (name: string, value: string): void => {
+  if (name === '' || !isAll(name, TOKEN) || UPPER_CASE.test(name)) throw malformed('field name')
+  if (!isAll(value, VALUE) || value !== value.trim()) throw malformed('field value')
+  if (CONNECTION_SPECIFIC.has(name)) throw malformed(`${name} in HTTP/2`)
+  if (name === 'te' && value !== 'trailers') throw malformed('te in HTTP/2')
 }
 
 /** RFC 9113 8.3.1: `:authority` and Host may not disagree. */

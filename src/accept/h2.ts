@@ -120,6 +120,7 @@ export class H2Connection implements H2Carrier {
   readonly #endIfDue = (): void => {
     const { abuse } = this.#guard
     if (abuse !== undefined) this.#end(abuse.code, abuse.reason)
+    else if (this.#guard.isLeaving) this.#session.destroy()
     // nghttp2 has said GOAWAY of itself, and would wait for the client to go
     else if (!this.#session.closed) this.#end(H2_ERROR.PROTOCOL_ERROR, 'broken framing')
   }
@@ -128,11 +129,7 @@ export class H2Connection implements H2Carrier {
   #end(code: number, reason: string): void {
     if (this.#isEnded) return
     this.#isEnded = true
-    this.#harbour.refused(
-      new Failure('HTTP2_ABUSE', reason),
-      this.facts,
-      this.#harbour.newId(),
-    )
+    this.#harbour.refused(new Failure('HTTP2_ABUSE', reason), this.facts, this.#harbour.newId())
     this.#session.destroy(new Error(reason), code)
   }
 

@@ -21,7 +21,7 @@ import {
 import { runDocker } from './docker.ts'
 import { CommandError, type Io } from './io.ts'
 import { inOffice } from './operator.ts'
-import { duration, onRecords, type RecordFlags } from './options.ts'
+import { durationOption, onRecords, type RecordFlags } from './options.ts'
 import { ping } from './ping.ts'
 import { authorityFolder } from './tenancy.ts'
 
@@ -45,8 +45,6 @@ interface Credentials {
   readonly certificate?: string
   readonly key?: string
 }
-
-const DEFAULT_LIFETIME = 90 * 86_400_000
 
 const FILE_NAMES = { ca: 'ca.pem', certificate: 'cert.pem', key: 'key.pem' } as const
 
@@ -195,7 +193,8 @@ Examples:
 Which way in:
   --cert      works for everything, shows nothing to anybody, is revoked by berth tenant revoke NAME --certificates
   --header    works for docker and compose; builds carry no headers and are refused
-  --host-key  works for everything over TLS; DNS, TLS and error messages show the key (berth tenant add --host-key)
+  --host-key  works for everything over TLS; DNS, TLS and error messages show the key (berth tenant add --host-key);
+              compose then needs COMPOSE_BAKE=false, which is among the lines that are printed
 
 Files are written with mode 0600. At the end a real /_ping goes through that address; exit code 1 says what is wrong.`
 
@@ -223,11 +222,8 @@ export const addContextCommand = (program: Command, io: Io): void => {
       '--ca <file>',
       "the authority behind the listener's certificate, where that is not berth's own",
     )
-    .option(
-      '--lifetime <duration>',
-      'how long the certificate is good: 12h, 90d, ... (default 90d)',
-      duration,
-      DEFAULT_LIFETIME,
+    .addOption(
+      durationOption('--lifetime <duration>', 'how long the certificate is good: 12h, ...', '90d'),
     )
     .option('--out <dir>', 'where ca.pem, cert.pem and key.pem go (default ~/.config/berth/NAME)')
     .option('--create', 'run docker context create')

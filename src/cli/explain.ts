@@ -3,15 +3,11 @@ import { readFileSync } from 'node:fs'
 import { asFailure, type Failure } from '../errors.ts'
 import { CREATE } from '../policy/create.ts'
 import type { Decision } from '../policy/hearing.ts'
-import { type Policy, withTerms } from '../policy/policy.ts'
+import type { Policy } from '../policy/policy.ts'
 import { createTransform } from '../policy/transform.ts'
 import type { Io } from './io.ts'
 import { CommandError } from './io.ts'
-import { type PolicyFlags, policyNamed } from './policy.ts'
-
-export interface ExplainFlags extends PolicyFlags {
-  readonly json?: boolean
-}
+import { type PolicyFlags, policyFor } from './policy.ts'
 
 const STDIN = 0
 
@@ -45,16 +41,10 @@ const read = (file: string): Buffer => {
   }
 }
 
-/** Names a volume, so that bind mounts are shown as what they become. */
-const FILES_VOLUME = 'berth-files'
-
 /** @throws CommandError with exit code 1 when the body would be refused */
-export const explain = (io: Io, file: string, flags: ExplainFlags): void => {
-  const policy = policyNamed(io, flags)
-  const { decisions, sent, refusal } = explained(
-    withTerms(policy, { volume: FILES_VOLUME, ...policy.terms }),
-    read(file),
-  )
+export const explain = async (io: Io, file: string, flags: PolicyFlags): Promise<void> => {
+  const policy = await policyFor(io, flags)
+  const { decisions, sent, refusal } = explained(policy, read(file))
   if (flags.json) {
     io.out(
       JSON.stringify(

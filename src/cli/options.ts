@@ -9,6 +9,10 @@ export const duration = (text: string): number => {
   return ms
 }
 
+/** An option that has a duration unless it is given. @param usual as people write it */
+export const durationOption = (flags: string, description: string, usual: string): Option =>
+  new Option(flags, description).argParser(duration).default(duration(usual), usual)
+
 /** Where the flags of `records` were given. */
 export interface RecordFlags {
   readonly config?: string

@@ -22,7 +22,11 @@ export const policiesOf = (config: Pick<Config, 'policies'>): Readonly<Record<st
   }
 }
 
-const termsOf = (config: Config, tenant: Asking): Terms => {
+/** What the plan adds, and who the owner is. */
+export const termsOf = (
+  config: Pick<Config, 'plans'>,
+  tenant: Pick<Asking, 'id' | 'plan'>,
+): Terms => {
   const plan = config.plans[tenant.plan] ?? {}
   const isAnonymous = tenant.id === ANONYMOUS_ID
   return {

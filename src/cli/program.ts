@@ -37,6 +37,11 @@ const profile = () =>
   )
 const workers = () =>
   new Option('--workers <n>', 'processes that share the listeners (default 1)').argParser(Number)
+const tenant = () =>
+  new Option(
+    '--tenant <name>',
+    'the policy and plan of this tenant; --profile wins over his policy',
+  )
 const drain = () =>
   new Option(
     '--drain-seconds <n>',
@@ -92,6 +97,9 @@ export const createProgram = (io: Io, version: string): Command => {
     )
     .addOption(config())
     .addOption(profile())
+    .addOption(tenant())
+    .addOption(storeOption())
+    .addOption(stateOption())
     .option('--json', 'print JSON, for programs')
     .action((file, flags) => explain(io, file, flags))
   program
@@ -101,6 +109,9 @@ export const createProgram = (io: Io, version: string): Command => {
     .description('print every rule as it holds under a policy')
     .addOption(config())
     .addOption(profile())
+    .addOption(tenant())
+    .addOption(storeOption())
+    .addOption(stateOption())
     .option('--json', 'print JSON, for programs')
     .action((flags) => showPolicy(io, flags))
   addTenantCommands(program, io)

@@ -1,4 +1,5 @@
 /** `berth tenant`: who may use this berth, and how they prove it. */
+import { setImmediate } from 'node:timers/promises'
 import type { Command } from 'commander'
 import { isKeyShaped } from '../tenant/key.ts'
 import type { Keyed, Registry } from '../tenant/registry.ts'
@@ -6,7 +7,7 @@ import type { HostKey, Tenant } from '../tenant/tenant.ts'
 import { parseEngineAddress } from '../upstream/address.ts'
 import { CommandError, type Io } from './io.ts'
 import { inOffice, type Office } from './operator.ts'
-import { duration, onRecords, type RecordFlags } from './options.ts'
+import { duration, durationOption, onRecords, type RecordFlags } from './options.ts'
 import { describeTenant, keyIdOf, LIST_HEAD, listLine, usableKeys, viewOf } from './tenant-view.ts'
 
 interface Flags extends RecordFlags {
@@ -35,8 +36,6 @@ type ChangeFlags = Flags & HostKeyFlags & Partial<Pick<AddFlags, 'endpoint' | 'p
 type RotateFlags = Flags & KeyFlags & { readonly overlap: number }
 type RevokeFlags = Flags & { readonly key?: string; readonly certificates?: boolean }
 type RemoveFlags = Flags & { readonly yes?: boolean }
-
-const DEFAULT_OVERLAP = 3_600_000
 
 const after = (span: number | undefined): number | undefined =>
   span === undefined ? undefined : Date.now() + span
@@ -117,6 +116,8 @@ const everyTenant = async function* (registry: Registry): AsyncGenerator<Tenant>
     const { tenants, next } = await registry.list(after)
     yield* tenants
     after = next
+    // a whole turn: whoever reads may have closed the pipe
+    await setImmediate()
   } while (after !== undefined)
 }
 
@@ -294,11 +295,12 @@ export const addTenantCommands = (program: Command, io: Io): void => {
     .action((name, flags) => change(io, name, flags))
 
   withKeyOptions(named('rotate', 'give a tenant a new key; prints it, once'))
-    .option(
-      '--overlap <duration>',
-      'for how long the key before stays good; 0s ends it now (default 1h)',
-      duration,
-      DEFAULT_OVERLAP,
+    .addOption(
+      durationOption(
+        '--overlap <duration>',
+        'for how long the key before stays good; 0s ends it now',
+        '1h',
+      ),
     )
     .action((name, flags) => rotate(io, name, flags))
 

@@ -35,12 +35,8 @@ export interface Permit extends Findings {
   readonly plan: Plan
 }
 
-const UNQUESTIONED = {
-  plan: { kind: 'none' },
-  references: [],
-  preparations: [],
-  warnings: [],
-} as const satisfies Omit<Permit, 'query'>
+const NO_BODY: Plan = { kind: 'none' }
+const NONE: readonly never[] = []
 
 /** Of a JSON body, in bytes. */
 export const DEFAULT_BODY_CAP = 4 << 20
@@ -63,14 +59,16 @@ export const decide = (
   const rules = (QUERIES as Readonly<Record<string, QueryRules | undefined>>)[route.id]
   // most requests: no rule speaks of their route, and they have nothing to be judged
   if (rules === undefined && route.body === 'none' && routeRow(policy, route.id) === undefined)
-    return { ...UNQUESTIONED, query }
+    return { query, plan: NO_BODY, references: NONE, preparations: NONE, warnings: NONE }
   const hearing = openHearing(policy, options)
   decideRoute(hearing, route.id)
   const sent = rules === undefined ? query : judgeQuery(rules, query, hearing)
   return {
     query: sent,
     plan: planFor(policy, route, sent, options.bodyCap ?? DEFAULT_BODY_CAP),
-    ...hearing.findings,
+    references: hearing.findings.references,
+    preparations: hearing.findings.preparations,
+    warnings: hearing.findings.warnings,
   }
 }
 
@@ -117,7 +115,7 @@ const planFor = (
   query: Query,
   cap: number,
 ): Plan => {
-  if (route.body === 'none') return { kind: 'none' }
+  if (route.body === 'none') return NO_BODY
   if (route.body === 'import') {
     return query.get('fromSrc')?.[0] === '-' ? { kind: 'stream' } : { kind: 'none' }
   }

@@ -52,6 +52,13 @@ const take = (cursor: Cursor, length: number): Uint8Array => {
   return taken
 }
 
+const skip = (cursor: Cursor, type: number): void => {
+  if (type === VARINT) skipVarint(cursor)
+  else if (type === FIXED64) take(cursor, 8)
+  else if (type === FIXED32) take(cursor, 4)
+  else throw malformed('a group')
+}
+
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const readText = (bytes: Uint8Array): string => {
   try {
@@ -82,10 +89,7 @@ export const readFields = (
       continue
     }
     if (wanted.has(field)) throw malformed('a text field of another type')
-    if (type === VARINT) skipVarint(cursor)
-    else if (type === FIXED64) take(cursor, 8)
-    else if (type === FIXED32) take(cursor, 4)
-    else throw malformed('a group')
+    skip(cursor, type)
   }
   return found
 }

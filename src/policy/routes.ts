@@ -103,7 +103,9 @@ export const routeRow = (
   return ROWS.get(id) ?? ROWS.get(id.slice(0, id.indexOf('.')))
 }
 
-/** @throws Failure POLICY_DENIED */
+/** @throws Failure POLICY_DENIED, or NO_SUCH_PLUGIN */
 export const refuseRoute = (policy: Policy, id: string, row: RouteRow): never => {
+  // `docker inspect NAME` asks for a plugin last, when nothing else has the name: there is none by any name
+  if (id === 'plugin.inspect') throw new Failure('NO_SUCH_PLUGIN')
   throw new Failure('POLICY_DENIED', `${id} (policy '${policy.name}'): ${row.why}. ${row.cure}`)
 }

@@ -57,5 +57,5 @@ export interface Errand {
   readonly plan: BodyPlan
   readonly amend: Amend | undefined
   /** Who reads along with an answer that comes in chunks, by its status. */
-  readonly watch?: (status: number) => Watch | undefined
+  readonly watch: ((status: number) => Watch | undefined) | undefined
 }

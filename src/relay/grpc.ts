@@ -75,54 +75,94 @@ export const relayCall = async (
   const cancel = new AbortController()
   const up = channel.request(fieldsOf(call), { signal: cancel.signal })
   if (first !== undefined) up.write(first)
-  await join(call.stream, up, () => channel.destroyed, cancel)
+  await new Joint(call.stream, up, cancel).run(() => channel.destroyed)
 }
 
-const join = (
-  down: ServerHttp2Stream,
-  up: ClientHttp2Stream,
-  isBroken: () => boolean,
-  cancel: AbortController,
-): Promise<void> =>
-  new Promise((resolve, reject) => {
-    let trailers: IncomingHttpHeaders = {}
-    // how a stream broke is told by its code, at its end
-    up.on('error', () => {})
-    up.on('response', (headers, flags) => {
-      if (down.destroyed) return
-      if ((flags & END_STREAM) !== 0) return down.respond(headers, { endStream: true })
-      down.respond(headers, { waitForTrailers: true })
-      up.pipe(down)
-    })
-    up.on('trailers', (fields) => {
-      trailers = fields
-    })
-    down.on('wantTrailers', () => {
-      if (!down.closed) down.sendTrailers(trailers)
-    })
-    up.on('close', () => {
-      if (up.rstCode !== NO_ERROR && !isBroken()) {
-        if (!down.closed) down.close(up.rstCode)
-        return resolve()
-      }
-      if (up.readableEnded && down.headersSent) return finish(down, resolve)
-      reject(new Failure('ENGINE_GONE'))
-    })
-    down.on('close', () => {
-      // not by `close`, which would end the request first, as if the client had
-      if (!up.closed) cancel.abort()
-      resolve()
-    })
-    down.pipe(up)
-  })
+/** What ends an answer whose engine has gone: a status that clients show, where a reset would say nothing. */
+const LOST = {
+  'grpc-status': '14',
+  'grpc-message': 'berth: the engine closed the connection in the middle of its answer',
+}
 
-/** The engine has said all: a client that has not is not listened to any more (RFC 9113 8.1). */
-const finish = (down: ServerHttp2Stream, done: () => void): void => {
-  if (down.closed || down.readableEnded) return done()
-  const close = (): void => {
-    if (!down.closed) down.close(NO_ERROR)
+/** Two streams that are one call. */
+class Joint {
+  readonly #down: ServerHttp2Stream
+  readonly #up: ClientHttp2Stream
+  readonly #cancel: AbortController
+  /** The end of a complete answer; an empty list where it was all in the head. */
+  #trailers: OutgoingHttpHeaders | undefined
+  #areWanted = false
+
+  constructor(down: ServerHttp2Stream, up: ClientHttp2Stream, cancel: AbortController) {
+    this.#down = down
+    this.#up = up
+    this.#cancel = cancel
+  }
+
+  /**
+   * @param isBroken whether the engine's connection has gone, and not the one stream
+   * @throws Failure ENGINE_GONE while the client has heard nothing
+   */
+  run(isBroken: () => boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const up = this.#up
+      const down = this.#down
+      // how a stream broke is told by its code, at its end
+      up.on('error', () => {})
+      up.on('response', (headers, flags) => this.#respond(headers, (flags & END_STREAM) !== 0))
+      up.on('trailers', (fields) => this.#conclude(fields))
+      up.on('close', () => {
+        const isReset = up.rstCode !== NO_ERROR && !isBroken()
+        if (isReset) this.#reset(up.rstCode, resolve)
+        else if (this.#trailers === undefined && !down.headersSent)
+          reject(new Failure('ENGINE_GONE'))
+        else this.#finish(resolve)
+      })
+      down.on('wantTrailers', () => {
+        this.#areWanted = true
+        this.#conclude(this.#trailers)
+      })
+      down.on('close', () => {
+        // not by `close`, which would end the request first, as if the client had
+        if (!up.closed) this.#cancel.abort()
+        resolve()
+      })
+      down.pipe(up)
+    })
+  }
+
+  #respond(headers: IncomingHttpHeaders, isAll: boolean): void {
+    if (this.#down.destroyed) return
+    if (isAll) this.#trailers = {}
+    this.#down.respond(headers, isAll ? { endStream: true } : { waitForTrailers: true })
+    if (!isAll) this.#up.pipe(this.#down)
+  }
+
+  /** Trailers leave when both they and the end of the messages are there. */
+  #conclude(trailers: OutgoingHttpHeaders | undefined): void {
+    this.#trailers = trailers
+    if (this.#areWanted && trailers !== undefined && !this.#down.closed)
+      this.#down.sendTrailers(trailers)
+  }
+
+  #reset(code: number, done: () => void): void {
+    if (!this.#down.closed) this.#down.close(code)
     done()
   }
-  if (down.writableFinished) close()
-  else down.once('finish', close)
+
+  /** The engine has said all, or will say no more: a client that goes on is not listened to (RFC 9113 8.1). */
+  #finish(done: () => void): void {
+    const down = this.#down
+    if (this.#trailers === undefined) {
+      down.end()
+      this.#conclude(LOST)
+    }
+    if (down.closed || down.readableEnded) return done()
+    const close = (): void => {
+      if (!down.closed) down.close(NO_ERROR)
+      done()
+    }
+    if (down.writableFinished) close()
+    else down.once('finish', close)
+  }
 }

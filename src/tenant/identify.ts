@@ -31,6 +31,8 @@ interface Known {
   /** The credential texts of the request that was looked at; the next one with the same needs no second look. */
   readonly texts: readonly string[]
   isGood: boolean
+  /** The credentials whose end ends the connection: of a tenant's, so there are few. */
+  readonly followed: Set<string>
 }
 
 /** A claim to be somebody: a key as sent, or a certificate that was verified. */
@@ -83,6 +85,9 @@ const claimsOf = (fields: readonly RequestField[]): Claim[] => {
   }
   return claims
 }
+
+const nameOf = (credential: Credential): string =>
+  `${credential.kind} ${credential.kind === 'certificate' ? credential.epoch : credential.hash}`
 
 const isSame = (one: readonly string[], other: readonly string[]): boolean =>
   one.length === other.length && one.every((text, i) => text === other[i])
@@ -141,9 +146,11 @@ export const createIdentify = ({ roster, throttle, clientAuthority, now }: Ident
 
   const remember = (connection: Connection, identity: Identity, texts: readonly string[]): void => {
     const before = known.get(connection)
-    const entry: Known = { identity, texts, isGood: true }
-    known.set(connection, entry)
-    if (before !== undefined) return
+    const followed = before?.followed ?? new Set()
+    known.set(connection, { identity, texts, isGood: true, followed })
+    const name = nameOf(identity.credential)
+    if (followed.has(name)) return
+    followed.add(name)
     connection.whenGone.push(
       roster.follow(identity.tenant.id, identity.credential, () => {
         const now = known.get(connection)

@@ -34,7 +34,8 @@ export class UpstreamConnection implements Receiver {
 
   /** True while it waits in a pool and has said nothing of its own. */
   get isUsable(): boolean {
-    return !this.conduit.isGone && !this.conduit.hasEnded && this.#asker === undefined
+    const { isGone, hasEnded, socket } = this.conduit
+    return !isGone && !hasEnded && !socket.destroyed && this.#asker === undefined
   }
 
   /** Sends a request head (with a short body in it, maybe) and delivers the response head to `asker`. */

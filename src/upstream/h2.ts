@@ -65,6 +65,8 @@ export const openSession = async (target: GrpcTarget): Promise<ClientHttp2Sessio
 
 const sessionOver = (conduit: Conduit): ClientHttp2Session => {
   const socket = release(conduit)
+  // HTTP/2 knows no half-closed connections: node:http2 would wait for ever on one
+  socket.allowHalfOpen = false
   const session = connect('http://localhost', {
     createConnection: () => socket,
     settings: { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES },

@@ -10,6 +10,10 @@ export const NEED_MORE = -1
 /** How much of a read is turned into text at once: longer than any head of a docker client, short beside a body. */
 const WINDOW = 4096
 
+const EMPTY_LINE = Buffer.from('\r\n\r\n')
+const CR = 13
+const LF = 10
+
 /**
  * A LF without its CR, or a CR that something else than LF follows: RFC 9112 2.2 lets a server read those; this one refuses.
  * Both are pairs of characters, and every pair lies whole in some window: a window begins with the end of the one before.
@@ -33,6 +37,10 @@ export class HeadReader {
    * @throws Failure HEAD_TOO_LARGE, or MALFORMED_REQUEST at the first line end that is not CRLF
    */
   read(bytes: Buffer, from: number, to: number): number {
+    if (this.#seen === '') {
+      const whole = this.#readWhole(bytes, from, to)
+      if (whole !== NEED_MORE) return whole
+    }
     let at = from
     while (at < to) {
       const until = Math.min(to, at + WINDOW)
@@ -41,6 +49,20 @@ export class HeadReader {
       at = until
     }
     return NEED_MORE
+  }
+
+  /**
+   * The usual case, a head that lies in one piece: only its own bytes become text, and text of one kind, flat. Slices
+   * of longer texts would make every parser behind this one look up properties of strings of several kinds.
+   */
+  #readWhole(bytes: Buffer, from: number, to: number): number {
+    const end = bytes.indexOf(EMPTY_LINE, from)
+    if (end === -1 || end + EMPTY_LINE.length > to) return NEED_MORE
+    if (bytes[from] === CR || bytes[from] === LF)
+      throw new Failure('MALFORMED_REQUEST', 'an empty line')
+    if (end + EMPTY_LINE.length - from > MAX_HEAD_BYTES) throw new Failure('HEAD_TOO_LARGE')
+    this.text = bytes.toString('latin1', from, end)
+    return end + EMPTY_LINE.length
   }
 
   #scan(piece: string): number {

@@ -2,7 +2,11 @@ import { test } from 'tap'
 import { isLocalOnly, parseListenAddress } from '../../src/accept/address.ts'
 
 test('listen addresses are read', async (t) => {
-  t.match(parseListenAddress('tcp://127.0.0.1:2375'), { kind: 'tcp', host: '127.0.0.1', port: 2375 })
+  t.match(parseListenAddress('tcp://127.0.0.1:2375'), {
+    kind: 'tcp',
+    host: '127.0.0.1',
+    port: 2375,
+  })
   t.match(parseListenAddress('tcp://[::1]:0/'), { kind: 'tcp', host: '::1', port: 0 })
   t.match(parseListenAddress('tcp://localhost:65535'), { host: 'localhost', port: 65535 })
   t.match(parseListenAddress('unix:///run/berth.sock'), { kind: 'unix', path: '/run/berth.sock' })

@@ -27,12 +27,28 @@ const outcome = (connection: Connection, host: string, ...fields: string[]): str
 }
 
 test('an anonymous TCP listener answers to loopback names and to those it was told', async (t) => {
-  const admitted = ['', 'localhost', 'LOCALHOST:2375', 'api.moby.localhost', 'a_b.localhost', '127.0.0.1']
+  const admitted = [
+    '',
+    'localhost',
+    'LOCALHOST:2375',
+    'api.moby.localhost',
+    'a_b.localhost',
+    '127.0.0.1',
+  ]
     .concat(['127.9.9.9:80', '[::1]', '[::1]:2375', 'localhost.', 'd', 'D:80', 'BERTH.example'])
     .concat(['%2Fvar%2Frun%2Fdocker.sock', '%2fa:80'])
   for (const host of admitted) t.equal(outcome(ANONYMOUS, host), 'admitted', host)
   const refused = ['example.com', 'localhost.example.com', 'notlocalhost', '127.0.0.1.example.com']
-    .concat(['10.0.0.1', '0.0.0.0', '[::]', '[::ffff:127.0.0.1]', 'x.d', 'd.', '1270.0.0.1', '127.1'])
+    .concat([
+      '10.0.0.1',
+      '0.0.0.0',
+      '[::]',
+      '[::ffff:127.0.0.1]',
+      'x.d',
+      'd.',
+      '1270.0.0.1',
+      '127.1',
+    ])
     .concat(['x%2Fvar%2Frun%2Fdocker.sock', '.localhost', 'localhost..'])
   for (const host of refused) t.equal(outcome(ANONYMOUS, host), 'HOST_NOT_SERVED', host)
 })
@@ -43,8 +59,12 @@ test('a listener that asks who it is, and a unix socket, take any Host', async (
 })
 
 test('what only a web page sends is refused everywhere', async (t) => {
-  const fields = ['Origin: http://localhost', 'oRIGIN: null', 'Origin:', 'Sec-Fetch-Mode: cors']
-    .concat(['Sec-Fetch-Site: same-origin', 'Sec-Fetch-Dest: empty', 'Sec-Fetch-User: ?1'])
+  const fields = [
+    'Origin: http://localhost',
+    'oRIGIN: null',
+    'Origin:',
+    'Sec-Fetch-Mode: cors',
+  ].concat(['Sec-Fetch-Site: same-origin', 'Sec-Fetch-Dest: empty', 'Sec-Fetch-User: ?1'])
   for (const field of fields)
     for (const listener of [ANONYMOUS.listener, 'unix:///run/b.sock'])
       t.equal(outcome({ ...ANONYMOUS, listener }, 'localhost', field), 'BROWSER', field)

@@ -50,13 +50,19 @@ test('a body of unknown length goes on as chunks, one of known length with it (8
   client.headers(3, [...load, ['content-length', '3']], END_HEADERS)
   client.send(frame(TYPE.DATA, END_STREAM, 3, 'tar'))
   t.equal(await client.answered(3), 200)
-  client.headers(5, request('POST', '/containers/create', [['content-type', 'application/json']]), 4)
+  client.headers(
+    5,
+    request('POST', '/containers/create', [['content-type', 'application/json']]),
+    4,
+  )
   client.send(frame(TYPE.DATA, END_STREAM, 5, '{"Image":"busybox"}'))
   t.equal(await client.answered(5), 200)
   t.match(engine.requests[0]!.body, 'some tar')
   t.ok(engine.requests[0]!.fields.some(([name]) => name === 'Transfer-Encoding'))
   t.match(engine.requests[1]!.body, 'tar')
-  t.ok(engine.requests[1]!.fields.some(([name, value]) => name === 'Content-Length' && value === '3'))
+  t.ok(
+    engine.requests[1]!.fields.some(([name, value]) => name === 'Content-Length' && value === '3'),
+  )
   t.match(engine.requests[2]!.body, '"busybox"')
 })
 
@@ -64,7 +70,9 @@ test('an answer in chunks, without length or without body comes as DATA and END_
   const engine = await RecordingEngine.start(t)
   const client = h2Client(t, await startFront(t, engine.url)).greet()
   const head = 'HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\n'
-  engine.answer = answerWith(`${head}Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n`)
+  engine.answer = answerWith(
+    `${head}Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n`,
+  )
   t.equal(await client.headers(1, PING).body(1), 'onetwo')
   engine.answer = answerWith(`${head}\r\nto the end`, true)
   t.equal(await client.headers(3, PING).body(3), 'to the end')
@@ -86,7 +94,8 @@ test('an engine that breaks off is an error of the stream, and the others live o
 
 test('a client that resets a stream ends the request of the engine (5.4.2)', async (t) => {
   const engine = await RecordingEngine.start(t)
-  engine.answer = ({ socket }) => void socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf')
+  engine.answer = ({ socket }) =>
+    void socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf')
   const client = h2Client(t, await startFront(t, engine.url)).greet()
   client.headers(1, PING)
   await client.answered(1)
@@ -99,7 +108,10 @@ test('a client that resets a stream ends the request of the engine (5.4.2)', asy
 test('routes that take a connection over answer as engines do', async (t) => {
   const engine = await RecordingEngine.start(t)
   const client = h2Client(t, await startFront(t, engine.url)).greet()
-  t.equal(await client.headers(1, request('POST', '/containers/a/attach?stream=1')).answered(1), 400)
+  t.equal(
+    await client.headers(1, request('POST', '/containers/a/attach?stream=1')).answered(1),
+    400,
+  )
   t.match(await client.body(1), 'hijack connection missing')
   t.equal(await client.headers(3, request('POST', '/grpc')).answered(3), 500)
   t.match(await client.body(3), 'no upgrade proto in request')
@@ -113,9 +125,9 @@ const MALFORMED: Readonly<Record<string, Fields>> = {
   'two methods': [PING[0]!, ...PING],
   'an unknown pseudo-header field': [[':other', 'x'], ...PING],
   'a pseudo-header field behind others': [['user-agent', 'a'], ...PING],
-  'connection': [...PING, ['connection', 'close']],
+  connection: [...PING, ['connection', 'close']],
   'transfer-encoding': [...PING, ['transfer-encoding', 'chunked']],
-  'upgrade': [...PING, ['upgrade', 'h2c']],
+  upgrade: [...PING, ['upgrade', 'h2c']],
   'te: gzip': [...PING, ['te', 'gzip']],
   'an upper-case name': [...PING, ['User-Agent', 'a']],
   'another host': [...PING, ['host', 'other']],
@@ -145,7 +157,10 @@ test('more or less DATA than content-length says is an error of the stream (8.1.
     ['content-type', 'application/x-tar'],
     ['content-length', '5'],
   ])
-  for (const [stream, body] of [[1, 'too long'], [3, 'shrt']] as const) {
+  for (const [stream, body] of [
+    [1, 'too long'],
+    [3, 'shrt'],
+  ] as const) {
     client.headers(stream, load, END_HEADERS).send(frame(TYPE.DATA, END_STREAM, stream, body))
     t.equal(await client.answered(stream), `reset ${CODE.PROTOCOL_ERROR}`)
   }

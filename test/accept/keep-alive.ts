@@ -41,7 +41,8 @@ test('requests with bodies follow each other, whatever is in the bodies', async 
   const chunked = `POST /v1.44/images/load HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n${inner.length.toString(16)}\r\n${inner}\r\n0\r\n\r\n`
   const client = rawClient(t, url)
   const bytes = Buffer.from(length + chunked + length + get(1))
-  for (let at = 0; at < bytes.length; at += 11) await client.sendPieces([bytes.subarray(at, at + 11)])
+  for (let at = 0; at < bytes.length; at += 11)
+    await client.sendPieces([bytes.subarray(at, at + 11)])
   await client.until('four answers', ({ responses }) => responses.length === 4)
   t.same(
     engine.requests.map(({ target, body }) => [target, body]),

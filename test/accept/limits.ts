@@ -7,7 +7,9 @@ import { RecordingEngine } from '../support/recording-engine.ts'
 const PING = 'GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n'
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-test('a head has its time from its first byte, however it is fed', { timeout: 20_000 }, async (t) => {
+test('a head has its time from its first byte, however it is fed', {
+  timeout: 20_000,
+}, async (t) => {
   const engine = await RecordingEngine.start(t)
   const url = await startFront(t, engine.url, { headSeconds: 1, idleSeconds: 60 })
   const beginnings = ['G', 'P', 'PR', 'GET /_pi', `${PING}GET /_ping HTTP/1.1\r\nHost`]
@@ -90,9 +92,7 @@ test('a thousand connections come and go, and none is counted twice', async (t) 
   for (let round = 0; round < 20; round++) {
     const clients = Array.from({ length: 50 }, () => new RawClient(url))
     for (const [nth, client] of clients.entries()) client.send(nth % 3 === 0 ? PING : 'GET /_p')
-    await Promise.all(
-      clients.filter((_, nth) => nth % 3 === 0).map((client) => client.read('OK')),
-    )
+    await Promise.all(clients.filter((_, nth) => nth % 3 === 0).map((client) => client.read('OK')))
     for (const [nth, client] of clients.entries()) {
       if (nth % 2 === 0) client.reset()
       else client.destroy()

@@ -28,7 +28,13 @@ test('each beginning of a connection means one thing', async (t) => {
 })
 
 test('more bytes never take back what has been decided', async (t) => {
-  const streams = [PREFACE, 'POST /build HTTP/1.1\r\n', 'PRI * HTTP/1.1\r\n', 'PUT /x', '\x16\x03\x01\0']
+  const streams = [
+    PREFACE,
+    'POST /build HTTP/1.1\r\n',
+    'PRI * HTTP/1.1\r\n',
+    'PUT /x',
+    '\x16\x03\x01\0',
+  ]
   for (const stream of streams) {
     let decided: Spoken = 'more'
     for (let length = 0; length <= stream.length; length++) {

@@ -8,7 +8,11 @@ import { RecordingEngine } from '../support/recording-engine.ts'
 test('web pages are refused before anything is read of their body', async (t) => {
   const engine = await RecordingEngine.start(t)
   const url = await startFront(t, engine.url)
-  for (const field of ['Origin: http://evil.example', 'Sec-Fetch-Site: cross-site', 'Origin: null']) {
+  for (const field of [
+    'Origin: http://evil.example',
+    'Sec-Fetch-Site: cross-site',
+    'Origin: null',
+  ]) {
     const client = rawClient(t, url)
     client.send(
       `POST /v1.44/build?remote=http://evil.example HTTP/1.1\r\nHost: localhost\r\n${field}\r\nContent-Length: 9\r\n\r\n`,

@@ -16,7 +16,11 @@ interface Meant {
 // === generated requests ===
 
 const name = fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,12}$/)
-const text = fc.string({ unit: fc.constantFrom(...'abz019 ._-~/:=&+%?#"\'<>{}éß日'), minLength: 1, maxLength: 12 })
+const text = fc.string({
+  unit: fc.constantFrom(...'abz019 ._-~/:=&+%?#"\'<>{}éß日'),
+  minLength: 1,
+  maxLength: 12,
+})
 
 /** A query value, each character spelt raw or escaped as chance has it. */
 const spell = (value: string, coins: readonly boolean[]): string =>
@@ -25,7 +29,10 @@ const spell = (value: string, coins: readonly boolean[]): string =>
       if (/[A-Za-z0-9._~-]/.test(char) && coins[at % coins.length]) return char
       if (char === ' ' && coins[at % coins.length]) return '+'
       return [...Buffer.from(char)]
-        .map((byte) => `%${byte.toString(16).padStart(2, '0')[coins[0] ? 'toUpperCase' : 'toLowerCase']()}`)
+        .map(
+          (byte) =>
+            `%${byte.toString(16).padStart(2, '0')[coins[0] ? 'toUpperCase' : 'toLowerCase']()}`,
+        )
         .join('')
     })
     .join('')
@@ -49,13 +56,20 @@ const shape = fc.oneof(
     query: { t: [a, b] },
     hasBody: true,
   })),
-  text.map((path) => ({ method: 'PUT', path: '/v1.44/containers/x/archive', query: { path: [`/${path.replaceAll('..', '')}`] }, hasBody: true })),
+  text.map((path) => ({
+    method: 'PUT',
+    path: '/v1.44/containers/x/archive',
+    query: { path: [`/${path.replaceAll('..', '')}`] },
+    hasBody: true,
+  })),
   fc.constant({ method: 'POST', path: '/v1.44/images/load', query: {}, hasBody: true }),
 )
 
 const framing = fc.oneof(
   fc.constant({ kind: 'length' as const, cuts: [] }),
-  fc.array(fc.integer({ min: 1, max: 90 }), { minLength: 1, maxLength: 4 }).map((cuts) => ({ kind: 'chunked' as const, cuts })),
+  fc
+    .array(fc.integer({ min: 1, max: 90 }), { minLength: 1, maxLength: 4 })
+    .map((cuts) => ({ kind: 'chunked' as const, cuts })),
 )
 
 const chunk = (body: string, cuts: readonly number[]): string => {
@@ -68,7 +82,14 @@ const chunk = (body: string, cuts: readonly number[]): string => {
   return `${out}0\r\n\r\n`
 }
 
-const extras = fc.subarray(['Accept: */*', 'X-Unknown: y', 'Keep-Alive: 5', 'TE: trailers', 'Cookie: a=b', 'aCCEPT-eNCODING: gzip'])
+const extras = fc.subarray([
+  'Accept: */*',
+  'X-Unknown: y',
+  'Keep-Alive: 5',
+  'TE: trailers',
+  'Cookie: a=b',
+  'aCCEPT-eNCODING: gzip',
+])
 
 const request = fc
   .tuple(shape, bytes, framing, coins, extras)
@@ -81,11 +102,18 @@ const request = fc
     let payload = ''
     if (shape.hasBody) {
       fields.push('Content-Type: application/x-tar')
-      fields.push(framing.kind === 'length' ? `Content-Length: ${body.length}` : 'Transfer-Encoding: chunked')
+      fields.push(
+        framing.kind === 'length' ? `Content-Length: ${body.length}` : 'Transfer-Encoding: chunked',
+      )
       payload = framing.kind === 'length' ? body : chunk(body, framing.cuts)
     }
     return {
-      meant: { method: shape.method, path: shape.path, query: shape.query, body: shape.hasBody ? body : '' },
+      meant: {
+        method: shape.method,
+        path: shape.path,
+        query: shape.query,
+        body: shape.hasBody ? body : '',
+      },
       raw: `${shape.method} ${target} HTTP/1.1\r\n${fields.map((field) => `${field}\r\n`).join('')}\r\n${payload}`,
     }
   })
@@ -129,32 +157,48 @@ test('Go behind berth', { timeout: 120_000 }, async (t) => {
       fc.asyncProperty(pipeline, cuts, async (requests, cuts) => {
         oracle.forget()
         const client = await send(url, requests.map(({ raw }) => raw).join(''), cuts)
-        t.same(client.statuses, requests.map(() => 200))
-        t.same(wholeOnes(oracle, oracle.engine), requests.map(({ meant }) => meant))
+        t.same(
+          client.statuses,
+          requests.map(() => 200),
+        )
+        t.same(
+          wholeOnes(oracle, oracle.engine),
+          requests.map(({ meant }) => meant),
+        )
       }),
       { numRuns: 250 },
     )
   })
 
-  await t.test('of bytes that were tampered with it sees nothing that it would have read otherwise', async (t) => {
-    let [forwarded, refused] = [0, 0]
-    await fc.assert(
-      fc.asyncProperty(pipeline, fc.array(tampering, { minLength: 1, maxLength: 3 }), async (requests, tamperings) => {
-        const raw = tamperings.reduce((raw, tamper) => tamper(raw), requests.map(({ raw }) => raw).join(''))
-        oracle.forget()
-        await send(`unix://${oracle.direct}`, raw, [])
-        const through = await send(url, raw, [])
-        const direct = wholeOnes(oracle, oracle.direct)
-        const behind = wholeOnes(oracle, oracle.engine)
-        forwarded += behind.length
-        refused += through.statuses.filter((status) => status >= 400).length
-        const excess = firstExcess(behind, direct)
-        if (excess !== undefined) t.same({ raw, excess, behind, direct }, 'the same reading')
-      }),
-      { numRuns: 1500 },
-    )
-    t.ok(forwarded > 200 && refused > 200, `${forwarded} were forwarded, ${refused} refused`)
-  })
+  await t.test(
+    'of bytes that were tampered with it sees nothing that it would have read otherwise',
+    async (t) => {
+      let [forwarded, refused] = [0, 0]
+      await fc.assert(
+        fc.asyncProperty(
+          pipeline,
+          fc.array(tampering, { minLength: 1, maxLength: 3 }),
+          async (requests, tamperings) => {
+            const raw = tamperings.reduce(
+              (raw, tamper) => tamper(raw),
+              requests.map(({ raw }) => raw).join(''),
+            )
+            oracle.forget()
+            await send(`unix://${oracle.direct}`, raw, [])
+            const through = await send(url, raw, [])
+            const direct = wholeOnes(oracle, oracle.direct)
+            const behind = wholeOnes(oracle, oracle.engine)
+            forwarded += behind.length
+            refused += through.statuses.filter((status) => status >= 400).length
+            const excess = firstExcess(behind, direct)
+            if (excess !== undefined) t.same({ raw, excess, behind, direct }, 'the same reading')
+          },
+        ),
+        { numRuns: 1500 },
+      )
+      t.ok(forwarded > 200 && refused > 200, `${forwarded} were forwarded, ${refused} refused`)
+    },
+  )
 })
 
 /** The first request that came through and is none of those that Go reads, in order; berth may leave out some. */
@@ -171,7 +215,9 @@ const isNarrowing = (through: Meant, direct: Meant | undefined): boolean =>
   direct !== undefined &&
   through.method === direct.method &&
   through.path === direct.path &&
-  Object.entries(through.query).every(([key, values]) => JSON.stringify(values) === JSON.stringify(direct.query[key])) &&
+  Object.entries(through.query).every(
+    ([key, values]) => JSON.stringify(values) === JSON.stringify(direct.query[key]),
+  ) &&
   // a route that takes no body has none upstream
   (through.body === direct.body || (through.body === '' && !TAKES_BODY.test(through.path)))
 
@@ -179,7 +225,49 @@ const TAKES_BODY = /build$|load$|archive$/
 
 // === tampering ===
 
-const SNIPPETS = ['\r\n', '\n', '\r', ' ', '\t', '\0', '\x7f', '\x80', ';', ':', '%', '%00', '+', '0', '5', 'a', ',', '"', '\r\n ', '\r\n\r\n', '0\r\n\r\n', 'Transfer-Encoding: chunked\r\n', 'Transfer-Encoding: identity\r\n', 'Content-Length: 0\r\n', 'Content-Length: 7\r\n', 'Content-Length: 07\r\n', 'content_length: 7\r\n', 'Connection: close\r\n', 'Connection: Transfer-Encoding\r\n', 'Expect: 100-continue\r\n', 'Upgrade: h2c\r\n', 'Trailer: X\r\n', ' HTTP/1.1', ' HTTP/1.0', '/../', '//', '&t=x', '?', '#', 'GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n', 'POST /v1.44/build HTTP/1.1\r\nHost: d\r\nContent-Length: 40\r\n\r\n']
+const SNIPPETS = [
+  '\r\n',
+  '\n',
+  '\r',
+  ' ',
+  '\t',
+  '\0',
+  '\x7f',
+  '\x80',
+  ';',
+  ':',
+  '%',
+  '%00',
+  '+',
+  '0',
+  '5',
+  'a',
+  ',',
+  '"',
+  '\r\n ',
+  '\r\n\r\n',
+  '0\r\n\r\n',
+  'Transfer-Encoding: chunked\r\n',
+  'Transfer-Encoding: identity\r\n',
+  'Content-Length: 0\r\n',
+  'Content-Length: 7\r\n',
+  'Content-Length: 07\r\n',
+  'content_length: 7\r\n',
+  'Connection: close\r\n',
+  'Connection: Transfer-Encoding\r\n',
+  'Expect: 100-continue\r\n',
+  'Upgrade: h2c\r\n',
+  'Trailer: X\r\n',
+  ' HTTP/1.1',
+  ' HTTP/1.0',
+  '/../',
+  '//',
+  '&t=x',
+  '?',
+  '#',
+  'GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n',
+  'POST /v1.44/build HTTP/1.1\r\nHost: d\r\nContent-Length: 40\r\n\r\n',
+]
 
 /** Where something may happen: any place, or behind one of the line ends, where it hurts most. */
 const place = fc.record({ isLine: fc.boolean(), nth: fc.nat(5000) })
@@ -193,27 +281,46 @@ const indexOf = (raw: string, { isLine, nth }: Place): number => {
 
 type Tampering = (raw: string) => string
 
-const insert = fc.tuple(place, fc.constantFrom(...SNIPPETS)).map(([place, snippet]): Tampering => (raw) => {
-  const at = indexOf(raw, place)
-  return raw.slice(0, at) + snippet + raw.slice(at)
-})
-const remove = fc.tuple(place, fc.integer({ min: 1, max: 4 })).map(([place, count]): Tampering => (raw) => {
-  const at = indexOf(raw, place)
-  return raw.slice(0, at) + raw.slice(at + count)
-})
-const replace = fc.tuple(place, fc.nat(255)).map(([place, byte]): Tampering => (raw) => {
-  const at = indexOf(raw, place)
-  return raw.slice(0, at) + String.fromCharCode(byte) + raw.slice(at + 1)
-})
-const repeatLine = place.map((place): Tampering => (raw) => {
-  const from = indexOf(raw, { ...place, isLine: true })
-  const end = raw.indexOf('\r\n', from)
-  return end === -1 ? raw : raw.slice(0, end + 2) + raw.slice(from)
-})
-const changeCase = place.map((place): Tampering => (raw) => {
-  const at = indexOf(raw, place)
-  const piece = raw.slice(at, at + 8)
-  return raw.slice(0, at) + (place.nth % 3 === 0 ? piece.toUpperCase() : piece.toLowerCase()) + raw.slice(at + piece.length)
-})
+const insert = fc.tuple(place, fc.constantFrom(...SNIPPETS)).map(
+  ([place, snippet]): Tampering =>
+    (raw) => {
+      const at = indexOf(raw, place)
+      return raw.slice(0, at) + snippet + raw.slice(at)
+    },
+)
+const remove = fc.tuple(place, fc.integer({ min: 1, max: 4 })).map(
+  ([place, count]): Tampering =>
+    (raw) => {
+      const at = indexOf(raw, place)
+      return raw.slice(0, at) + raw.slice(at + count)
+    },
+)
+const replace = fc.tuple(place, fc.nat(255)).map(
+  ([place, byte]): Tampering =>
+    (raw) => {
+      const at = indexOf(raw, place)
+      return raw.slice(0, at) + String.fromCharCode(byte) + raw.slice(at + 1)
+    },
+)
+const repeatLine = place.map(
+  (place): Tampering =>
+    (raw) => {
+      const from = indexOf(raw, { ...place, isLine: true })
+      const end = raw.indexOf('\r\n', from)
+      return end === -1 ? raw : raw.slice(0, end + 2) + raw.slice(from)
+    },
+)
+const changeCase = place.map(
+  (place): Tampering =>
+    (raw) => {
+      const at = indexOf(raw, place)
+      const piece = raw.slice(at, at + 8)
+      return (
+        raw.slice(0, at) +
+        (place.nth % 3 === 0 ? piece.toUpperCase() : piece.toLowerCase()) +
+        raw.slice(at + piece.length)
+      )
+    },
+)
 
 const tampering = fc.oneof(insert, insert, insert, remove, replace, repeatLine, changeCase)

@@ -29,7 +29,7 @@ const VECTORS: readonly (Vector & { readonly group: string; readonly expect: str
 type Fate = 'passes' | 'bare' | 'refused' | 'tunnel'
 
 const FATES: Readonly<Record<string, Fate>> = {
-  'forward': 'passes',
+  forward: 'passes',
   'forward-normalized': 'passes',
   'reject-close': 'refused',
 }
@@ -46,8 +46,16 @@ const FATE_OF: Readonly<Record<string, Fate>> = {
 
 /** Answers after which the connection may carry another request. */
 const REUSABLE: ReadonlySet<string> = new Set(
-  ['s-ok', 's-304-ok', 's-head-cl', 's-head-te', 's-1xx-1', 's-1xx-103', 's-status-999']
-    .concat(['an upgrade refused', 's-status-nosp', 's-200-upgrade', 's-redirect', 'length', 'chunked', 'empty chunked', '205']),
+  ['s-ok', 's-304-ok', 's-head-cl', 's-head-te', 's-1xx-1', 's-1xx-103', 's-status-999'].concat([
+    'an upgrade refused',
+    's-status-nosp',
+    's-200-upgrade',
+    's-redirect',
+    'length',
+    'chunked',
+    'empty chunked',
+    '205',
+  ]),
 )
 
 const GET = 'GET /v1.44/info HTTP/1.1\r\nHost: d\r\n\r\n'
@@ -93,18 +101,48 @@ const SIBLINGS: readonly Sibling[] = [
   ['a chunk too long', 'refused', GET, `${OK}${CHUNKED}\r\n2\r\nOKAY\r\n0\r\n\r\n`],
   ['a chunk of 2^64', 'refused', GET, `${OK}${CHUNKED}\r\n10000000000000002\r\nOK\r\n0\r\n\r\n`],
   ['a second response', 'passes', GET, `${OK}${TWO}\r\nOK${OK}Content-Length: 6\r\n\r\nPOISON`],
-  ['a response behind the last chunk', 'passes', GET, `${OK}${CHUNKED}\r\n0\r\n\r\n${OK}${TWO}\r\nNO`],
+  [
+    'a response behind the last chunk',
+    'passes',
+    GET,
+    `${OK}${CHUNKED}\r\n0\r\n\r\n${OK}${TWO}\r\nNO`,
+  ],
   ['HEAD with chunks', 'bare', HEAD, `${OK}${CHUNKED}\r\n2\r\nOK\r\n0\r\n\r\n`],
   ['HEAD and a second response', 'bare', HEAD, `${OK}${TWO}\r\n${OK}${TWO}\r\nOK`],
   ['304 with chunks', 'bare', GET, `HTTP/1.1 304 X\r\n${CHUNKED}\r\n2\r\nOK\r\n0\r\n\r\n`],
   ['205', 'passes', GET, 'HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n'],
-  ['101 to GET', 'refused', GET, 'HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nraw'],
-  ['101 to another protocol', 'refused', ATTACH, 'HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n'],
+  [
+    '101 to GET',
+    'refused',
+    GET,
+    'HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nraw',
+  ],
+  [
+    '101 to another protocol',
+    'refused',
+    ATTACH,
+    'HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n',
+  ],
   ['101 without Connection', 'refused', ATTACH, 'HTTP/1.1 101 X\r\nUpgrade: tcp\r\n\r\nraw'],
-  ['101 with chunks', 'refused', ATTACH, `HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n${CHUNKED}\r\n`],
-  ['102 to an upgrade, then 101', 'tunnel', ATTACH, 'HTTP/1.1 102 X\r\n\r\nHTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nraw'],
+  [
+    '101 with chunks',
+    'refused',
+    ATTACH,
+    `HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n${CHUNKED}\r\n`,
+  ],
+  [
+    '102 to an upgrade, then 101',
+    'tunnel',
+    ATTACH,
+    'HTTP/1.1 102 X\r\n\r\nHTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nraw',
+  ],
   ['an upgrade refused', 'passes', ATTACH, `HTTP/1.1 409 X\r\n${TWO}\r\nNO`],
-  ['nine interim responses', 'refused', GET, `${'HTTP/1.1 103 X\r\n\r\n'.repeat(9)}${OK}${TWO}\r\nOK`],
+  [
+    'nine interim responses',
+    'refused',
+    GET,
+    `${'HTTP/1.1 103 X\r\n\r\n'.repeat(9)}${OK}${TWO}\r\nOK`,
+  ],
   ['an interim response and no other', 'refused', GET, 'HTTP/1.1 100 Continue\r\n\r\n', true],
   ['a NUL in a field that is dropped', 'refused', GET, `${OK}X: \0\r\n${TWO}\r\nOK`],
   ['a CR in a field that is dropped', 'refused', GET, `${OK}X: a\rb\r\n${TWO}\r\nOK`],
@@ -129,8 +167,12 @@ const lieThenTruth = (upstream: string, close: boolean): Answer => {
 
 /** What the client may have been shown of this answer: its final status and its decoded body. */
 const meaningOf = (upstream: string, isHead: boolean) =>
-  responsesIn(upstream.replace(/^HTTP\/1\.[01] ([0-9]{3})\r\n/, 'HTTP/1.1 $1 \r\n').replace(/^HTTP\/1\.0/, 'HTTP/1.1'), isHead)
-    .find(({ status }) => status >= 200)
+  responsesIn(
+    upstream
+      .replace(/^HTTP\/1\.[01] ([0-9]{3})\r\n/, 'HTTP/1.1 $1 \r\n')
+      .replace(/^HTTP\/1\.0/, 'HTTP/1.1'),
+    isHead,
+  ).find(({ status }) => status >= 200)
 
 const FINAL = /^HTTP\/1\.1 (?:[2-9][0-9]{2}|101) /
 

@@ -96,11 +96,7 @@ const QUIET_MS = 100
 const finalOf = ({ statuses }: RawClient): number[] => statuses.filter((status) => status !== 100)
 
 /** Sends it, and waits until berth has ended the connection or has said all that it will say. */
-const play = async (
-  url: string,
-  vector: Vector,
-  pieces: Buffer[],
-): Promise<RawClient> => {
+const play = async (url: string, vector: Vector, pieces: Buffer[]): Promise<RawClient> => {
   const client = new RawClient(url, vector.raw.startsWith('HEAD '))
   await client.sendPieces(pieces)
   const isSaid = (client: RawClient): boolean =>
@@ -112,7 +108,13 @@ const play = async (
   return client
 }
 
-const judge = (t: Test, vector: Vector, how: string, client: RawClient, engine: RecordingEngine) => {
+const judge = (
+  t: Test,
+  vector: Vector,
+  how: string,
+  client: RawClient,
+  engine: RecordingEngine,
+) => {
   const { statuses, end } = client
   const { requests } = engine
   const report = { id: vector.id, how, statuses, end, requests, tail: client.text.slice(0, 300) }
@@ -127,15 +129,20 @@ const judge = (t: Test, vector: Vector, how: string, client: RawClient, engine: 
     faults.push('it was invited too often')
   if (vector.expect.startsWith('reject')) {
     if (end === undefined) faults.push('the connection was not closed')
-    if (vector.expect !== 'reject-close' && !isRefused && requests.length === 0) faults.push('it was not refused')
+    if (vector.expect !== 'reject-close' && !isRefused && requests.length === 0)
+      faults.push('it was not refused')
     if (final.filter((status) => !isRefusal(status)).length > vector.maxForward)
       faults.push('more was answered than forwarded')
-    if (isRefused && !isRefusal(final.at(-1)!)) faults.push('something was answered after a refusal')
-  } else if (requests.length === 0 && !MAY_REFUSE.has(vector.id) && !NEVER_END.has(vector.id)) faults.push('it was refused')
+    if (isRefused && !isRefusal(final.at(-1)!))
+      faults.push('something was answered after a refusal')
+  } else if (requests.length === 0 && !MAY_REFUSE.has(vector.id) && !NEVER_END.has(vector.id))
+    faults.push('it was refused')
   t.same(faults, [], `${vector.id}, ${how}: ${vector.about}`, faults.length > 0 ? { report } : {})
 }
 
-const GROUPS = [...new Set(VECTORS.map(({ group }) => group))].filter((group) => group !== 'upstream')
+const GROUPS = [...new Set(VECTORS.map(({ group }) => group))].filter(
+  (group) => group !== 'upstream',
+)
 
 for (const group of GROUPS)
   test(`the tricks of ${group} come to nothing`, async (t) => {
@@ -144,7 +151,9 @@ for (const group of GROUPS)
     for (const vector of VECTORS) {
       if (vector.group !== group || LEFT_TO_POLICY.has(vector.id)) continue
       const segmentations = segmentationsOf(Buffer.from(vector.raw, 'latin1'))
-      for (const [how, pieces] of WAITS.has(vector.id) ? segmentations.slice(1, 2) : segmentations) {
+      for (const [how, pieces] of WAITS.has(vector.id)
+        ? segmentations.slice(1, 2)
+        : segmentations) {
         engine.clear()
         const client = await play(url, vector, pieces)
         judge(t, vector, how, client, engine)

@@ -88,9 +88,9 @@ test('methods outside the table are refused, and named only if they look like on
   t.equal(treatmentOf('/moby.buildkit.v1.Control/Solve'), 'solve')
   t.equal(treatmentOf('/moby.buildkit.v1.Control/Session'), 'session')
   t.equal(treatmentOf('/moby.buildkit.v1.Control/ListWorkers'), 'pass')
-  t.throws(() => treatmentOf('/containerd.services.content.v1.Content/Read'), {
+  t.throws(() => treatmentOf('/containerd.services.content.v1.Content/Write'), {
     code: 'POLICY_DENIED',
-    message: 'containerd.services.content.v1.Content/Read',
+    message: 'containerd.services.content.v1.Content/Write',
   })
   for (const name of ['/', '/x', 'constructor', '/__proto__', '/moby.buildkit.v1.Control/solve'])
     t.throws(() => treatmentOf(name), { code: 'POLICY_DENIED' }, name)

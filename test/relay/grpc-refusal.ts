@@ -5,8 +5,7 @@ import { test } from 'tap'
 import { startFront } from '../support/front.ts'
 import { rawClient } from '../support/raw-client.ts'
 
-const UPGRADE =
-  'POST /grpc HTTP/1.1\r\nHost:\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n'
+const UPGRADE = 'POST /grpc HTTP/1.1\r\nHost:\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n'
 
 test('without an engine /grpc is accepted, and each call on it is answered with status 14 and the reason', async (t) => {
   const url = await startFront(t, 'unix:///nowhere/engine.sock')
@@ -14,7 +13,9 @@ test('without an engine /grpc is accepted, and each call on it is answered with 
   await client.read(/^HTTP\/1\.1 101 (?:.+\r\n)*Upgrade: h2c\r\n(?:.+\r\n)*\r\n/)
   // The other side speaks first: what came behind the head belongs to HTTP/2
   client.socket.removeAllListeners('data').pause()
-  client.socket.unshift(Buffer.from(client.text.slice(client.text.indexOf('\r\n\r\n') + 4), 'latin1'))
+  client.socket.unshift(
+    Buffer.from(client.text.slice(client.text.indexOf('\r\n\r\n') + 4), 'latin1'),
+  )
   const session = connect('http://localhost', { createConnection: () => client.socket })
   t.teardown(() => session.destroy())
   for (const path of ['/moby.buildkit.v1.Control/Info', '/moby.buildkit.v1.Control/Solve']) {

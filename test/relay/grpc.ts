@@ -29,10 +29,13 @@ const upgraded = (asked: Asked, serve: Serve): void => {
   socket.on('close', () => wire.destroy())
   socket.write(SWITCH)
   const session = performServerHandshake(wire)
-  session.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _: number, list: string[]) => {
-    stream.on('error', () => {})
-    serve(stream, headers, list)
-  })
+  session.on(
+    'stream',
+    (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _: number, list: string[]) => {
+      stream.on('error', () => {})
+      serve(stream, headers, list)
+    },
+  )
   session.on('error', () => {})
 }
 
@@ -197,7 +200,7 @@ test('a reset of the client reaches the engine, and the other way round', async 
   t.equal(rstCode, 2, 'and the client of its')
 })
 
-test('an engine that dies is no end of a call', async (t) => {
+test('an engine that dies is a status of the call', async (t) => {
   const { session, engine } = await startBuilder(t, (stream) => {
     stream.respond({ ':status': 200 })
     stream.write('x')
@@ -205,7 +208,8 @@ test('an engine that dies is no end of a call', async (t) => {
   const stream = call(session, STATUS).end()
   await once(stream, 'data')
   for (const socket of engine.sockets) socket.destroy()
-  t.not((await result(stream)).rstCode, 0)
+  const { trailers } = await result(stream)
+  t.match(trailers, { 'grpc-status': '14', 'grpc-message': 'berth: the engine closed' })
 })
 
 test('an engine that cannot be had is 14, and the next call tries again', async (t) => {
@@ -228,7 +232,7 @@ test('a Solve with an entitlement is refused with a message, and never seen by t
   const { headers } = await result(bad)
   t.match(headers, { ':status': 200, 'grpc-status': '7' })
   t.match(decodeURIComponent(String(headers['grpc-message'])), /^berth: .*network\.host/)
-  const unknown = await result(call(session, '/containerd.services.content.v1.Content/Read').end())
+  const unknown = await result(call(session, '/containerd.services.content.v1.Content/Write').end())
   t.match(unknown.headers, { ':status': 200, 'grpc-status': '7' })
   t.same(seen, [])
   const good = await result(call(session, SOLVE).end(grpc('\x0a\x03ref')))
@@ -255,4 +259,19 @@ test('an upgraded /grpc serves nothing but gRPC', async (t) => {
   const { session } = await startBuilder(t, echo, 'upgrade')
   const stream = session.request({ ':path': '/_ping' })
   t.match((await result(stream)).headers, { ':status': 415 })
+})
+
+test('a build that its user cancels is cancelled on the engine', async (t) => {
+  let cancelled: ((code: number) => void) | undefined
+  const code = new Promise<number>((resolve) => {
+    cancelled = resolve
+  })
+  const { session } = await startBuilder(t, (stream) => {
+    stream.resume()
+    stream.on('close', () => cancelled?.(stream.rstCode))
+  })
+  const build = call(session, SOLVE).end(grpc('\x0a\x03ref'))
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  build.close(8)
+  t.equal(await code, 8)
 })

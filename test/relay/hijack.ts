@@ -52,7 +52,8 @@ class Container {
 
   async until(what: string, holds: (container: this) => boolean): Promise<void> {
     for (let waited = 0; !holds(this); waited += 5) {
-      if (waited > 10_000) throw new Error(`${what}: never; ${JSON.stringify(this.text.slice(-200))}`)
+      if (waited > 10_000)
+        throw new Error(`${what}: never; ${JSON.stringify(this.text.slice(-200))}`)
       await pause(5)
     }
   }
@@ -63,7 +64,12 @@ const attach = async (
   t: Test,
   request = ATTACH,
   kind: 'unix' | 'tcp' = 'unix',
-): Promise<{ client: RawClient; container: Container; engine: RecordingEngine; switchNow: (rest?: string) => void }> => {
+): Promise<{
+  client: RawClient
+  container: Container
+  engine: RecordingEngine
+  switchNow: (rest?: string) => void
+}> => {
   const engine = await RecordingEngine.start(t, kind)
   const url = await startFront(t, engine.url)
   let container: Container | undefined
@@ -76,7 +82,8 @@ const attach = async (
   return { client, container: live, engine, switchNow: (rest = '') => live.say(SWITCH + rest) }
 }
 
-const switched = (client: RawClient): Promise<string> => client.read(/^HTTP\/1\.1 101 (?:.+\r\n)+\r\n/)
+const switched = (client: RawClient): Promise<string> =>
+  client.read(/^HTTP\/1\.1 101 (?:.+\r\n)+\r\n/)
 const streamOf = ({ text }: RawClient): string => text.slice(text.indexOf('\r\n\r\n') + 4)
 
 test('bytes that a client sends early wait for the switch, then go first and once', async (t) => {
@@ -251,13 +258,18 @@ test('megabytes go both ways at once, unchanged', async (t) => {
 })
 
 test('a session is h2c and nothing else, and the websocket of attach is one', async (t) => {
-  const session = 'POST /session HTTP/1.1\r\nHost:\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nX-Docker-Expose-Session-Uuid: u\r\nX-Docker-Expose-Session-Grpc-Method: /a\r\nX-Docker-Expose-Session-Grpc-Method: /b\r\n\r\n'
+  const session =
+    'POST /session HTTP/1.1\r\nHost:\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nX-Docker-Expose-Session-Uuid: u\r\nX-Docker-Expose-Session-Grpc-Method: /a\r\nX-Docker-Expose-Session-Grpc-Method: /b\r\n\r\n'
   const opened = await attach(t, session)
   t.same(
-    opened.engine.requests[0]?.fields.filter(([name]) => name.endsWith('Method')).map(([, value]) => value),
+    opened.engine.requests[0]?.fields
+      .filter(([name]) => name.endsWith('Method'))
+      .map(([, value]) => value),
     ['/a', '/b'],
   )
-  opened.container.say('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nPRI')
+  opened.container.say(
+    'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nPRI',
+  )
   await opened.client.read(/Upgrade: h2c\r\n(?:.+\r\n)*\r\nPRI$/)
   const websocket =
     'GET /v1.44/containers/x/attach/ws?stream=1 HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'
@@ -265,6 +277,8 @@ test('a session is h2c and nothing else, and the websocket of attach is one', as
   talking.container.say(
     'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n',
   )
-  await talking.client.read(/Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=\r\n(?:.+\r\n)*\r\n$/)
+  await talking.client.read(
+    /Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=\r\n(?:.+\r\n)*\r\n$/,
+  )
   t.pass()
 })

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { test } from 'tap'
+import { Failure } from '../../src/errors.ts'
 import type { Errand } from '../../src/relay/errand.ts'
 import { upgradeFor, writeRequestHead } from '../../src/relay/request-head.ts'
-import { Failure } from '../../src/errors.ts'
 import { REQUEST_FIELDS, type RequestFieldClass } from '../../src/wire/fields.ts'
 import { type Framing, NO_BODY } from '../../src/wire/head.ts'
 import { parseRequestHead } from '../../src/wire/parse-request.ts'
@@ -15,6 +15,7 @@ const errand = (changes: Partial<Errand> = {}): Errand => ({
   hijack: 'none',
   plan: { kind: 'none' },
   amend: undefined,
+  watch: undefined,
   ...changes,
 })
 
@@ -44,7 +45,12 @@ test('the head that leaves is a new one', async (t) => {
 test('credentials that an engine could not decode are refused', async (t) => {
   const registry = errand({ fieldClasses: new Set(['registry']) })
   const write = (value: string) => () =>
-    writeRequestHead(registry, parseRequestHead(`GET / HTTP/1.1\r\nHost:\r\nX-Registry-Auth: ${value}`), NO_BODY, undefined)
+    writeRequestHead(
+      registry,
+      parseRequestHead(`GET / HTTP/1.1\r\nHost:\r\nX-Registry-Auth: ${value}`),
+      NO_BODY,
+      undefined,
+    )
   for (const value of ['', 'e30=', 'eyJhIjoiYiJ9', '_-_-', 'YQ=='])
     t.equal(codeOf(write(value)), 'none', value)
   for (const value of ['e30', 'e30==', 'e3+=', 'e3/=', '{}', 'a b=', '=', 'YQ=', 'e30=e30='])
@@ -57,7 +63,11 @@ test('a route is asked for its own upgrade or none', async (t) => {
       `POST / HTTP/${version}\r\nHost:${upgrade === undefined ? '' : `\r\nConnection: Upgrade\r\nUpgrade: ${upgrade}`}`,
     )
   t.equal(upgradeFor('none', head('tcp')), undefined)
-  t.equal(upgradeFor('tcp', head(undefined)), 'tcp', 'a raw stream is always asked for as an upgrade')
+  t.equal(
+    upgradeFor('tcp', head(undefined)),
+    'tcp',
+    'a raw stream is always asked for as an upgrade',
+  )
   t.equal(upgradeFor('tcp', head('TCP')), 'tcp')
   t.equal(upgradeFor('h2c', head('h2c')), 'h2c')
   t.equal(upgradeFor('websocket', head('WebSocket')), 'websocket')
@@ -71,31 +81,56 @@ test('a route is asked for its own upgrade or none', async (t) => {
     ['websocket', undefined],
     ['websocket', 'tcp'],
   ] as const)
-    t.equal(codeOf(() => upgradeFor(hijack, head(upgrade))), 'UPGRADE_NOT_ACCEPTED')
-  t.equal(codeOf(() => upgradeFor('tcp', head('tcp', '1.0'))), 'UPGRADE_NOT_ACCEPTED')
+    t.equal(
+      codeOf(() => upgradeFor(hijack, head(upgrade))),
+      'UPGRADE_NOT_ACCEPTED',
+    )
+  t.equal(
+    codeOf(() => upgradeFor('tcp', head('tcp', '1.0'))),
+    'UPGRADE_NOT_ACCEPTED',
+  )
 })
 
 const names = Object.keys(REQUEST_FIELDS).filter(
-  (name) => !['host', 'content-length', 'transfer-encoding', 'expect', 'connection', 'trailer'].includes(name),
+  (name) =>
+    !['host', 'content-length', 'transfer-encoding', 'expect', 'connection', 'trailer'].includes(
+      name,
+    ),
 )
 const value = fc.string({ unit: fc.constantFrom(...'abz09 \t/=;,:"%'), maxLength: 16 })
 const fields = fc.uniqueArray(
-  fc.tuple(fc.oneof(fc.constantFrom(...names), fc.constantFrom('cookie', 'x-a', 'forwarded')), value),
+  fc.tuple(
+    fc.oneof(fc.constantFrom(...names), fc.constantFrom('cookie', 'x-a', 'forwarded')),
+    value,
+  ),
   { selector: ([name]) => name },
 )
-const framings = fc.constantFrom<Framing>({ kind: 'none' }, { kind: 'length', length: 7 }, { kind: 'chunked' })
+const framings = fc.constantFrom<Framing>(
+  { kind: 'none' },
+  { kind: 'length', length: 7 },
+  { kind: 'chunked' },
+)
 const classes = fc.subarray<RequestFieldClass>(['registry', 'session', 'websocket', 'transfer'])
 
 test('whatever came in, what leaves is canonical, listed, and reads as itself', async (t) => {
   fc.assert(
     fc.property(fields, framings, classes, fc.boolean(), (lines, framing, classes, upgrades) => {
-      const decodable = lines.filter(([name, text]) => !name.startsWith('x-registry') || text.trim() === '')
+      const decodable = lines.filter(
+        ([name, text]) => !name.startsWith('x-registry') || text.trim() === '',
+      )
       const head = parseRequestHead(
-        ['POST /x HTTP/1.1', 'Host: d', ...decodable.map(([name, text]) => `${name}: ${text}`)].join('\r\n'),
+        [
+          'POST /x HTTP/1.1',
+          'Host: d',
+          ...decodable.map(([name, text]) => `${name}: ${text}`),
+        ].join('\r\n'),
       )
       const order = errand({ method: 'POST', fieldClasses: new Set(classes) })
       const text = writeRequestHead(order, head, framing, upgrades ? 'tcp' : undefined)
-      t.match(text, /^POST \/v1\.44\/info HTTP\/1\.1\r\n(?:[A-Z][A-Za-z0-9-]*: [\t\x20-\x7e]*\r\n)*\r\n$/)
+      t.match(
+        text,
+        /^POST \/v1\.44\/info HTTP\/1\.1\r\n(?:[A-Z][A-Za-z0-9-]*: [\t\x20-\x7e]*\r\n)*\r\n$/,
+      )
       const again = parseRequestHead(text.slice(0, -4))
       const kept = again.fields.map(({ name }) => name)
       t.equal(new Set(kept).size, kept.length, 'nothing is said twice')

@@ -109,7 +109,9 @@ test('connections are shared between requests, never used by two at once', async
     busy.add(request.connection)
     await new Promise((resolve) => setTimeout(resolve, 2))
     busy.delete(request.connection)
-    socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${request.target.length}\r\n\r\n${request.target}`)
+    socket.write(
+      `HTTP/1.1 200 OK\r\nContent-Length: ${request.target.length}\r\n\r\n${request.target}`,
+    )
   }
   const clients = Array.from({ length: 20 }, (_, n) => {
     const client = rawClient(t, url)
@@ -133,7 +135,10 @@ test('an engine that is not there is said in words', async (t) => {
   const client = rawClient(t, url).send(GET)
   await client.until('an answer', ({ responses }) => responses.length > 0)
   t.same(client.statuses, [502])
-  t.match(JSON.parse(client.responses[0]!.body).message, /^berth: the engine cannot be reached: .*running/)
+  t.match(
+    JSON.parse(client.responses[0]!.body).message,
+    /^berth: the engine cannot be reached: .*running/,
+  )
   client.send(GET)
   await client.until('another', ({ responses }) => responses.length === 2)
   t.equal(client.end, undefined, 'the client may go on asking')

@@ -53,7 +53,9 @@ test('an answer that is over before the body: the client has it whole, and neith
   const url = await startFront(t, engine.url)
   const answer = 'HTTP/1.1 400 Bad Request\r\nContent-Length: 4\r\n\r\nnope'
   engine.answer = ({ request, socket }) =>
-    void socket.write(request.target.endsWith('build') ? answer : 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')
+    void socket.write(
+      request.target.endsWith('build') ? answer : 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n',
+    )
   const client = rawClient(t, url).send(build('Content-Length: 100000'))
   client.send('x'.repeat(1000))
   await client.until('the answer', ({ responses }) => responses[0]?.body === 'nope')

@@ -1,6 +1,6 @@
 /** buildx builds through berth by every road: spliced where the profile is open, call by call where builds are judged. */
 import { once } from 'node:events'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
 import { docker, type Host, startDocker } from '../../fixtures/docker.ts'
@@ -22,8 +22,9 @@ const context = async (
   return folder
 }
 
-const processes = (engine: Engine, what: string): Promise<string> =>
-  engine.inside('sh', '-c', `pgrep -f '${what}' || true`)
+/** Whether a process sleeps for so long, in whatever namespace; the bracket keeps the question out of its answer. */
+const sleeps = async (engine: Engine, seconds: string): Promise<boolean> =>
+  (await engine.inside('sh', '-c', `pgrep -f '[s]leep ${seconds}' || true`)) !== ''
 
 const until = async (what: string, holds: () => Promise<boolean>): Promise<void> => {
   const deadline = Date.now() + 20_000
@@ -34,7 +35,7 @@ const until = async (what: string, holds: () => Promise<boolean>): Promise<void>
 }
 
 /** No builder of buildx's own has been made behind the back of whoever was refused. */
-const noFallback = async (t: Test, engine: Engine): Promise<void> =>
+const noFallback = async (t: Test, engine: Engine): Promise<boolean> =>
   t.notMatch(await succeed(engine, ['ps', '--all', '--format', '{{.Names}}']), /buildx_buildkit/)
 
 const ROADS = { spliced: 'open', judged: 'dedicated' } as const
@@ -76,19 +77,17 @@ for (const [road, profile] of Object.entries(ROADS))
     })
 
     await t.test('a context of 200 MB', async (t) => {
-      const folder = await context(t, 'FROM busybox\nCOPY large /\nRUN wc -c </large >/size\n', {
-        large: Buffer.alloc(MANY_BYTES, 'x'),
-      })
-      await succeed(berth, build(folder))
-      await succeed(berth, ['build', '--tag', 'large', folder])
-      t.equal(
-        (await succeed(berth, ['run', '--rm', 'large', 'cat', '/size'])).trim(),
-        `${MANY_BYTES}`,
+      const folder = await context(
+        t,
+        `FROM busybox\nCOPY large /\nRUN test $(wc -c </large) = ${MANY_BYTES}\n`,
+        { large: Buffer.alloc(MANY_BYTES, 'x') },
       )
+      const { code, stderr } = await docker(berth, build(folder))
+      t.equal(code, 0, stderr)
     })
 
     await t.test('four at once', async (t) => {
-      const folder = await context(t, 'FROM busybox\nARG N\nRUN echo $N >/n && sleep 1\n')
+      const folder = await context(t, 'FROM busybox\nARG N\nRUN echo $N >/n\n')
       const all = ['1', '2', '3', '4'].map((n) =>
         docker(berth, build('--build-arg', `N=${n}`, folder)),
       )
@@ -104,19 +103,14 @@ for (const [road, profile] of Object.entries(ROADS))
     })
 
     await t.test('ctrl-C stops the build on the engine', async (t) => {
-      const folder = await context(t, `FROM busybox\nRUN sleep 98${road.length}7\n`)
+      const seconds = String(50_000 + process.pid)
+      const folder = await context(t, `FROM busybox\nRUN sleep ${seconds}\n`)
       const child = await startDocker(berth, build(folder))
-      await until(
-        'started',
-        async () => (await processes(engine, `sleep 98${road.length}7`)) !== '',
-      )
+      const closed = once(child, 'close')
+      await until('started', () => sleeps(engine, seconds))
       child.kill('SIGINT')
-      await once(child, 'close')
-      await until(
-        'stopped',
-        async () => (await processes(engine, `sleep 98${road.length}7`)) === '',
-      )
-      t.pass('it is gone')
+      await until('stopped', async () => !(await sleeps(engine, seconds)))
+      t.not((await closed)[0], 0)
     })
 
     await t.test('docker build and docker compose build', async (t) => {
@@ -156,16 +150,3 @@ const refusals = (
     t.equal(unasked.code, 1, 'without the entitlement the builder itself refuses')
     await noFallback(t, engine)
   })
-
-test('a build on an engine that is down says so, and makes no builder of its own', async (t) => {
-  const engine = await startEngine({ busybox: false })
-  t.teardown(() => engine.stop())
-  const berth = await startBerth({ engine: 'unix:///nowhere/docker.sock' })
-  t.teardown(() => berth.stop())
-  const folder = t.testdir({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' })
-  await succeed(engine, ['buildx', 'create', '--name', 'down', '--driver', 'remote', berth.url])
-  const { code, stderr } = await docker(berth, ['buildx', '--builder', 'down', 'build', folder])
-  t.equal(code, 1)
-  t.match(stderr, /berth: the engine cannot be reached/)
-  await mkdir(join(folder, 'x'))
-})

@@ -6,8 +6,10 @@ import { type Engine, startEngine } from '../../fixtures/engine.ts'
 import { openTerminal } from '../../fixtures/terminal.ts'
 import { succeed } from '../support/docker.ts'
 import { nameHosts } from '../support/hosts.ts'
+import { rawClient } from '../support/raw-client.ts'
+import { RecordingEngine } from '../support/recording-engine.ts'
 import { startRedis } from '../support/redis.ts'
-import { openTenancy } from '../support/tenancy.ts'
+import { openTenancy, type Tenancy } from '../support/tenancy.ts'
 
 const DOMAIN = 'revocation.test'
 /** The promise, and what this machine needs to notice that it was kept. */
@@ -47,20 +49,30 @@ const startTalker = async (t: Test): Promise<Engine> => {
   return engine
 }
 
-const STORES = {
-  LMDB: async () => undefined,
-  Redis: async (t: Test) => `redis://127.0.0.1:${(await startRedis(t)).port}`,
-} as const
+/** Two processes that serve, and the store that they share. */
+const PAIRS: Readonly<
+  Record<string, (t: Test) => Promise<{ tenancy: Tenancy; urls: readonly string[] }>>
+> = {
+  'two workers on LMDB': async (t) => {
+    const tenancy = await openTenancy(t)
+    const { url } = await tenancy.serve({ args: ['--workers', '2'] })
+    // connections go to the workers in turn
+    return { tenancy, urls: [url, url] }
+  },
+  'two berths on Redis': async (t) => {
+    const tenancy = await openTenancy(t, `redis://127.0.0.1:${(await startRedis(t)).port}`)
+    const berths = await Promise.all([tenancy.serve(), tenancy.serve()])
+    return { tenancy, urls: berths.map(({ url }) => url) }
+  },
+}
 
-for (const [name, makeStore] of Object.entries(STORES)) {
-  test(`with ${name} and two berths`, async (t) => {
-    const engine = await startTalker(t)
-    const tenancy = await openTenancy(t, await makeStore(t))
+for (const [name, start] of Object.entries(PAIRS)) {
+  test(`berth tenant disable, with ${name}`, async (t) => {
+    const [engine, { tenancy, urls }] = await Promise.all([startTalker(t), start(t)])
     const { key } = await tenancy.add({ name: 'a', endpoint: engine.url, hostKey: {} })
     const other = await tenancy.add({ name: 'b', endpoint: engine.url, hostKey: {} })
-    const berths = await Promise.all([tenancy.serve(), tenancy.serve()])
     nameHosts(t, [`${key}.${DOMAIN}`, `${other.key}.${DOMAIN}`])
-    const ports = berths.map(({ url }) => new URL(url.replace('tcp', 'http')).port)
+    const ports = urls.map((url) => new URL(url.replace('tcp', 'http')).port)
     const hostOf = (key: string, port: string | undefined) => `tcp://${key}.${DOMAIN}:${port}`
 
     const mine = await Promise.all(ports.map((port) => openStreams(hostOf(key, port))))
@@ -114,20 +126,20 @@ test('so it does when the key is revoked, when it expires, and when the certific
     const { host, key } = await addKeyed('revoked')
     await endsSoon(t, host, () => tenancy.order('tenant', 'revoke', 'revoked', '--key', key))
   })
-  await t.test('berth tenant rotate --overlap 0s', async (t) => {
+  await t.test('it is rotated without an overlap', async (t) => {
     const { host } = await addKeyed('rotated')
-    await endsSoon(t, host, () => tenancy.order('tenant', 'rotate', 'rotated', '--overlap', '0s'))
+    await endsSoon(t, host, () => registry.rotate('rotated', { overlap: 0 }))
   })
   await t.test('its time is over', async (t) => {
     const span = 4000
     const { host } = await addKeyed('expiring', Date.now() + span)
     await endsSoon(t, host, () => undefined, span + SOON_MS)
   })
-  await t.test('berth tenant remove', async (t) => {
+  await t.test('its tenant is removed', async (t) => {
     const { host } = await addKeyed('removed')
-    await endsSoon(t, host, () => tenancy.order('tenant', 'remove', 'removed', '--yes'))
+    await endsSoon(t, host, () => registry.remove('removed'))
   })
-  await t.test('berth tenant revoke --certificates', async (t) => {
+  await t.test('the certificates are revoked', async (t) => {
     await addKeyed('certified')
     await tenancy.order(
       ...['context', 'certified', '--address', `tls://127.0.0.1:${tls}`, '--create'],
@@ -141,6 +153,23 @@ test('so it does when the key is revoked, when it expires, and when the certific
     const refused = await docker('', ['--context', 'certified', 'ps'])
     t.match(refused, { code: 1, stderr: /berth: .*revoked/ })
   })
+})
+
+test('of two keys that a connection has shown, the end of either ends it', async (t) => {
+  const engine = await RecordingEngine.start(t)
+  const tenancy = await openTenancy(t)
+  const first = await tenancy.add({ name: 'a', endpoint: engine.url })
+  const second = await tenancy.registry.rotate('a', { overlap: 3_600_000 })
+  const berth = await tenancy.serve()
+  const client = rawClient(t, berth.url)
+  const ping = (key: string) => `GET /_ping HTTP/1.1\r\nHost: a\r\nX-Berth-Key: ${key}\r\n\r\n`
+  client.send(ping(first.key))
+  await client.until('an answer', ({ statuses }) => statuses.length === 1)
+  client.send(ping(second.key))
+  await client.until('another', ({ statuses }) => statuses.length === 2)
+  t.same(client.statuses, [200, 200])
+  await tenancy.order('tenant', 'revoke', 'a', '--key', second.key)
+  t.equal(await client.ended(), 'reset')
 })
 
 /** Resolves once `holds`. */

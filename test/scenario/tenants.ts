@@ -115,6 +115,18 @@ test('each way in leads to the engine of whoever comes', async (t) => {
     const certified = await docker('', ['--context', 'ann', ...up])
     t.match(certified, { code: 0, stdout: 'hello from a context' })
 
+    const files = join(tenancy.state, 'ann')
+    const remotes = {
+      sni: [`cacert=${files}/ca.pem`, `${made.key}.${DOMAIN}`],
+      certificate: [`cacert=${files}/ca.pem,cert=${files}/cert.pem,key=${files}/key.pem`, DOMAIN],
+    } as const
+    for (const [name, [options, host]] of Object.entries(remotes)) {
+      const create = ['buildx', 'create', '--name', name, '--driver', 'remote']
+      await docker('', [...create, '--driver-opt', options, `tcp://${host}:${tls}`])
+      const built = await docker('', ['buildx', '--builder', name, ...build])
+      t.match(built, { code: 0, stderr: 'hello from a context' }, `buildx --driver remote: ${name}`)
+    }
+
     const env = { DOCKER_CUSTOM_HEADERS: `X-Berth-Key=${made.key}` }
     const nameless = await docker(`tcp://${DOMAIN}:${tcp}`, build, { env })
     t.match(nameless, { code: 1, stderr: /berth: who are you\?.*TLS with a certificate/ })

@@ -32,8 +32,7 @@ export const createApi = (url: string): Api => {
       new Promise((resolve, reject) => {
         const asked = request({ ...where, agent, method, path: whole, ...(headers && { headers }) })
         // a kept connection that was closed while the request was on its way
-        const failed = (error: any) => { console.error('FAILED', error.code, asked.reusedSocket, bytes?.toString()); failed2(error) }
-        const failed2 = (error: NodeJS.ErrnoException): void =>
+        const failed = (error: NodeJS.ErrnoException): void =>
           asked.reusedSocket && error.code === 'ECONNRESET' ? resolve(send()) : reject(error)
         asked.on('response', resolve).on('error', failed).end(bytes)
       })

@@ -9,11 +9,11 @@ export interface Pair {
   readonly berth: Berth
 }
 
-/** An engine and a berth in front of it that forbids nothing, for as long as the test runs. */
+/** An engine and a berth in front of it, as one is without configuration, for as long as the test runs. */
 export const startPair = async (t: Test, options: EngineOptions = {}): Promise<Pair> => {
   const engine = await startEngine(options)
   t.teardown(() => engine.stop())
-  const berth = await startBerth({ engine: engine.url, args: ['--policy', 'open'] })
+  const berth = await startBerth({ engine: engine.url })
   t.teardown(() => berth.stop())
   return { engine, berth }
 }

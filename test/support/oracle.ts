@@ -28,9 +28,15 @@ const missingGo = (): string | undefined => {
   if (succeeds('go', ['version'])) return undefined
   if (process.getuid?.() !== 0 || !succeeds('apt-get', ['--version']))
     return 'there is no go command, and it cannot be installed'
-  const apt = { timeout: DOWNLOAD_PATIENCE_MS, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }
+  const apt = {
+    timeout: DOWNLOAD_PATIENCE_MS,
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  }
   const packages = ['install', '--yes', '--no-install-recommends', 'golang-go']
-  if (!succeeds('apt-get', ['update'], apt) || !succeeds('apt-get', [...packages, '--download-only'], apt))
+  if (
+    !succeeds('apt-get', ['update'], apt) ||
+    !succeeds('apt-get', [...packages, '--download-only'], apt)
+  )
     return 'there is no go command, and Debian packages could not be had within a minute'
   const installed = succeeds('apt-get', packages, { env: apt.env })
   return installed && succeeds('go', ['version']) ? undefined : 'golang-go could not be installed'
@@ -47,7 +53,9 @@ export class Oracle {
     this.#child = child
     this.direct = direct
     this.engine = engine
-    createInterface({ input: child.stdout! }).on('line', (line) => this.#seen.push(JSON.parse(line)))
+    createInterface({ input: child.stdout! }).on('line', (line) =>
+      this.#seen.push(JSON.parse(line)),
+    )
   }
 
   /** What has come to a socket, in order. */
@@ -71,7 +79,13 @@ export const startOracle = async (t: Test): Promise<Oracle | string> => {
   const folder = mkdtempSync(join(tmpdir(), 'berth-oracle-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   const binary = join(folder, 'oracle')
-  const env = { ...process.env, GO111MODULE: 'off', GOFLAGS: '', CGO_ENABLED: '0', GOCACHE: join(folder, 'cache') }
+  const env = {
+    ...process.env,
+    GO111MODULE: 'off',
+    GOFLAGS: '',
+    CGO_ENABLED: '0',
+    GOCACHE: join(folder, 'cache'),
+  }
   const built = spawnSync('go', ['build', '-o', binary, SOURCE], { env, encoding: 'utf8' })
   if (built.status !== 0) throw new Error(`go build: ${built.stderr}`)
   const [direct, engine] = [join(folder, 'direct.sock'), join(folder, 'engine.sock')]

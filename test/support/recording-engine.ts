@@ -66,23 +66,41 @@ const KNOWN = new Set(
 )
 const REPEATED = 'X-Docker-Expose-Session-Grpc-Method'
 
-const fieldComplaints = (fields: readonly (readonly [string, string])[]): string[] => {
-  const found: string[] = []
-  const value = (name: string) => fields.find(([each]) => each === name)?.[1]
-  for (const [name, text] of fields) {
+type Fields = readonly (readonly [name: string, value: string])[]
+
+const valueIn = (fields: Fields, name: string): string | undefined =>
+  fields.find(([each]) => each === name)?.[1]
+
+const lineComplaints = (fields: Fields): string[] =>
+  fields.flatMap(([name, text]) => {
+    const found: string[] = []
     if (!KNOWN.has(name)) found.push(`field ${name}`)
     if (text !== text.trim()) found.push(`blanks around ${name}`)
     if (name !== REPEATED && fields.filter(([each]) => each === name).length > 1)
       found.push(`${name} twice`)
-  }
-  if (value('Host') !== 'berth') found.push(`Host ${value('Host')}`)
-  const [length, coding] = [value('Content-Length'), value('Transfer-Encoding')]
+    return found
+  })
+
+const framingComplaints = (fields: Fields): string[] => {
+  const found: string[] = []
+  const [length, coding] = ['Content-Length', 'Transfer-Encoding'].map((name) =>
+    valueIn(fields, name),
+  )
   if (length !== undefined && coding !== undefined) found.push('length and coding')
-  if (length !== undefined && !/^(?:0|[1-9][0-9]{0,14})$/.test(length)) found.push(`length ${length}`)
+  if (length !== undefined && !/^(?:0|[1-9][0-9]{0,14})$/.test(length))
+    found.push(`length ${length}`)
   if (coding !== undefined && coding !== 'chunked') found.push(`coding ${coding}`)
-  const upgrade = value('Upgrade')
-  if (value('Connection') !== (upgrade === undefined ? undefined : 'Upgrade'))
-    found.push(`Connection ${value('Connection')}`)
+  return found
+}
+
+const connectionComplaints = (fields: Fields): string[] => {
+  const found: string[] = []
+  const [host, connection, upgrade] = ['Host', 'Connection', 'Upgrade'].map((name) =>
+    valueIn(fields, name),
+  )
+  if (host !== 'berth') found.push(`Host ${host}`)
+  if (connection !== (upgrade === undefined ? undefined : 'Upgrade'))
+    found.push(`Connection ${connection}`)
   if (upgrade !== undefined && !['tcp', 'h2c', 'websocket'].includes(upgrade))
     found.push(`Upgrade ${upgrade}`)
   return found
@@ -101,7 +119,12 @@ const readHead = (text: string, connection: number): Recorded => {
     fields,
     body: '',
     connection,
-    complaints: [...(asked === null ? [`request line ${line}`] : []), ...fieldComplaints(fields)],
+    complaints: [
+      ...(asked === null ? [`request line ${line}`] : []),
+      ...lineComplaints(fields),
+      ...framingComplaints(fields),
+      ...connectionComplaints(fields),
+    ],
   }
 }
 
@@ -151,7 +174,14 @@ class Reading {
     const whole = new Promise<void>((resolve) => {
       this.#bodyIn = resolve
     })
-    this.#asked = { request, socket: this.#socket, nth: ++this.#nth, whole, isRaw, onRaw: undefined }
+    this.#asked = {
+      request,
+      socket: this.#socket,
+      nth: ++this.#nth,
+      whole,
+      isRaw,
+      onRaw: undefined,
+    }
     this.#engine.heard(this.#asked)
     if (this.#left === 0) this.#bodyIn()
     return true

@@ -1,6 +1,8 @@
 /** A process that adds tenants, turns their keys and disables some, and reports each write once it was acknowledged. */
-import { openRecords } from '../../src/cli/tenancy.ts'
+import { join } from 'node:path'
+import { openLmdb } from '../../src/store/lmdb.ts'
 import { createRegistry } from '../../src/tenant/registry.ts'
+import { loadSeal } from '../../src/tenant/seal.ts'
 
 /** What must hold from now on, if nobody writes to this tenant again. */
 export interface Written {
@@ -11,8 +13,12 @@ export interface Written {
 }
 
 const [state = '', prefix = ''] = process.argv.slice(2)
-const records = await openRecords({ state, store: undefined })
-const registry = createRegistry({ ...records, now: Date.now, onForged: () => undefined })
+const registry = createRegistry({
+  store: openLmdb(join(state, 'store')),
+  seal: loadSeal(join(state, 'secret')),
+  now: Date.now,
+  onForged: () => undefined,
+})
 
 const tell = (written: Written): void => void process.send?.(written)
 

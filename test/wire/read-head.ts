@@ -30,8 +30,7 @@ const HEADS = [
 ]
 
 test('a head is cut at its empty line, wherever its bytes were split', async (t) => {
-  for (const head of HEADS)
-    t.equal(everySplit(t, head.slice(0, 40), head, feed), head.slice(0, -4))
+  for (const head of HEADS) t.equal(everySplit(t, head.slice(0, 40), head, feed), head.slice(0, -4))
 })
 
 test('a head without its empty line is waited for', async (t) => {
