@@ -31,6 +31,8 @@ export const standing = async <T>(
 ): Promise<T> => {
   const folder = mkdtempSync(join(tmpdir(), 'berth-bench-'))
   chmodSync(folder, 0o755) // workers of a contender may run as nobody
+  const clear = () => rmSync(folder, { recursive: true, force: true })
+  process.once('exit', clear) // where it is interrupted
   const started: Program[] = []
   const start = async (program: Promise<Program>): Promise<Program> => {
     started.push(await program)
@@ -50,7 +52,8 @@ export const standing = async <T>(
     return await use({ port, folder, contender: program, engine })
   } finally {
     await Promise.all(started.map((program) => program.stop()))
-    rmSync(folder, { recursive: true, force: true })
+    process.off('exit', clear)
+    clear()
   }
 }
 

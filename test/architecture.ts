@@ -30,8 +30,8 @@ const MAY_IMPORT: Readonly<
 }
 
 /** The files that put the parts together, and may know them all. */
-const isComposer = (file: string): boolean =>
-  file === 'proxy.ts' || file === 'proxy-grpc.ts' || file === 'main.ts' || file.startsWith('cli/')
+const isComposer = (file: string): boolean => COMPOSER.test(file)
+const COMPOSER = /^(?:main|proxy(?:-[a-z]+)?)\.ts$|^cli\//
 
 /** No built-in module and no clock; named packages that are pure themselves are welcome. */
 const PURE = ['wire', 'route', 'policy']

@@ -2,10 +2,9 @@
 
 import { isAbsolute } from 'node:path'
 import { Failure } from '../errors.ts'
-import { openLmdb } from './lmdb.ts'
-import { openRedis } from './redis.ts'
-import { parseRedisUrl } from './redis-url.ts'
 import type { Store } from './store.ts'
+
+// Each is loaded when it is named: a process uses one of them at most, and ioredis alone is 30 MB.
 
 const SCHEME = /^([a-z+]+):\/\//
 
@@ -14,10 +13,15 @@ const openLmdbUrl = async (url: string): Promise<Store> => {
   if (!isAbsolute(path)) {
     throw new Failure('STORE_URL', `"${path}" is not an absolute path: lmdb:///var/lib/berth`)
   }
+  const { openLmdb } = await import('./lmdb.ts')
   return openLmdb(path)
 }
 
-const openRedisUrl = (url: string): Promise<Store> => openRedis(parseRedisUrl(url))
+const openRedisUrl = async (url: string): Promise<Store> => {
+  const { parseRedisUrl } = await import('./redis-url.ts')
+  const { openRedis } = await import('./redis.ts')
+  return openRedis(parseRedisUrl(url))
+}
 
 const SCHEMES: Readonly<Record<string, (url: string) => Promise<Store>>> = {
   lmdb: openLmdbUrl,

@@ -1,9 +1,8 @@
 /** berth's own certificate authorities: one for clients, one for listeners, one for engines, which trust each other not. */
 
-import 'reflect-metadata' // which @peculiar/x509 needs before it is loaded
 import { randomBytes, webcrypto } from 'node:crypto'
 import { join } from 'node:path'
-import * as x509 from '@peculiar/x509'
+import type * as X509 from '@peculiar/x509'
 import ipaddr from 'ipaddr.js'
 import { Failure } from '../errors.ts'
 import { EPOCH_URI, TENANT_URI } from './certificate.ts'
@@ -13,9 +12,10 @@ import type { Tenant } from './tenant.ts'
 type Key = webcrypto.CryptoKey
 type Usage = 'client' | 'server'
 
+/** Extended key usages (RFC 5280, 4.2.1.12): id-kp-clientAuth, id-kp-serverAuth. */
 const USAGES = {
-  client: x509.ExtendedKeyUsage.clientAuth,
-  server: x509.ExtendedKeyUsage.serverAuth,
+  client: '1.3.6.1.5.5.7.3.2',
+  server: '1.3.6.1.5.5.7.3.1',
 } as const satisfies Record<Usage, string>
 
 /**
@@ -65,14 +65,14 @@ export interface Authority {
 }
 
 interface Issuer {
-  readonly certificate: x509.X509Certificate
+  readonly certificate: X509.X509Certificate
   readonly key: Key
 }
 
 interface Subject {
   readonly commonName: string
   readonly usage: Usage
-  readonly names: readonly x509.JsonGeneralName[]
+  readonly names: readonly X509.JsonGeneralName[]
   readonly lifetime: number
 }
 
@@ -85,7 +85,18 @@ const CLOCK_SKEW = 5 * 60_000
 const DNS_NAME =
   /^(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i
 
-x509.cryptoProvider.set(webcrypto)
+let library: Promise<typeof X509> | undefined
+
+/** Loaded when first needed: 20 MB and half a second that a berth without certificates of its own does without. */
+const loadX509 = (): Promise<typeof X509> => {
+  library ??= (async () => {
+    await import('reflect-metadata') // which @peculiar/x509 needs before it is loaded
+    const x509 = await import('@peculiar/x509')
+    x509.cryptoProvider.set(webcrypto)
+    return x509
+  })()
+  return library
+}
 
 const unusable = (what: string, cause?: unknown): Failure =>
   new Failure('AUTHORITY_UNUSABLE', what, cause)
@@ -93,7 +104,7 @@ const unusable = (what: string, cause?: unknown): Failure =>
 const generateKeys = () => webcrypto.subtle.generateKey(CURVE, true, ['sign', 'verify'])
 
 const pemOfKey = async (key: Key): Promise<string> =>
-  `${x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY')}\n`
+  `${(await loadX509()).PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY')}\n`
 
 /** Positive and never seen before (RFC 5280, 4.1.2.2). */
 const mintSerial = (): string => {
@@ -104,7 +115,7 @@ const mintSerial = (): string => {
 
 const nameOf = (commonName: string) => [{ CN: [commonName] }]
 
-const serverName = (name: string): x509.JsonGeneralName => {
+const serverName = (name: string): X509.JsonGeneralName => {
   if (ipaddr.isValid(name)) return { type: 'ip', value: name }
   if (DNS_NAME.test(name)) return { type: 'dns', value: name }
   throw unusable(`"${name}" is neither a DNS name nor an address`)
@@ -114,6 +125,7 @@ const serverName = (name: string): x509.JsonGeneralName => {
 
 /** A new root as PEM, key and certificate in one file, so that they cannot come apart. */
 const makeRoot = async (purpose: Purpose, now: number): Promise<string> => {
+  const x509 = await loadX509()
   const keys = await generateKeys()
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: mintSerial(),
@@ -136,6 +148,7 @@ const makeRoot = async (purpose: Purpose, now: number): Promise<string> => {
 }
 
 const readRoot = async (path: string, pem: string): Promise<Issuer> => {
+  const x509 = await loadX509()
   try {
     const [key, certificate] = x509.PemConverter.decode(pem)
     if (key === undefined || certificate === undefined) throw new Error('it is not complete')
@@ -153,6 +166,7 @@ const issue = async (
   { commonName, usage, names, lifetime }: Subject,
   now: number,
 ): Promise<Issued> => {
+  const x509 = await loadX509()
   const keys = await generateKeys()
   const serial = mintSerial()
   // whole seconds are all that a certificate can say

@@ -5,11 +5,11 @@ export const SCRATCH_BYTES = 65536
 /** What one read may bring on a fast stream: fewer system calls and no copy. */
 const LOAN_BYTES = 1 << 20
 /** How many streams may be fast at a time; the others read through the scratch, which costs a copy. */
-const LOANS = 16
+const LOANS = 8
 /** How many returned loans are kept for the next stream. */
-const SPARE_LOANS = 4
+const SPARE_LOANS = 2
 /** Bytes copied for readers that do not read, over the whole process, before every further read is cut to `CRUMB_BYTES`. */
-const STUCK_BUDGET = 16 << 20
+const STUCK_BUDGET = 12 << 20
 const CRUMB_BYTES = 4096
 
 /**

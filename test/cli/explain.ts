@@ -24,7 +24,7 @@ test('a body that passes is explained key by key', async (t) => {
   const { exitCode, out } = await runProgram({}, 'explain', join(dir, 'body.json'))
   t.equal(exitCode, 0)
   for (const line of [
-    /^allow +Image +"busybox" +-> "busybox"/m,
+    /^confine +Image +"busybox" +-> "busybox"/m,
     /^drop +Unheard .*not known/m,
     /^confine +HostConfig\.Binds +\["\/home\/me\/app:\/app"\]/m,
     /^confine +HostConfig\.Mounts +\(not sent\) +-> \[\{"Type":"volume","Source":"berth-files"/m,
@@ -35,16 +35,29 @@ test('a body that passes is explained key by key', async (t) => {
 })
 
 test('a body that is refused ends with 1, and says why', async (t) => {
-  const { exitCode, out, err } = await runProgram({}, 'explain', capture('buildx-0.29.1-buildkit-container'))
+  const { exitCode, out, err } = await runProgram(
+    {},
+    'explain',
+    capture('buildx-0.29.1-buildkit-container'),
+  )
   t.equal(exitCode, 1)
   t.match(out, /^REFUSED +HostConfig\.Privileged +true/m)
   t.match(err, /HostConfig\.Privileged = true \(policy 'dedicated'\).*--privileged/)
   t.match(
-    await runProgram({}, 'explain', '--profile', 'open', capture('buildx-0.29.1-buildkit-container')),
+    await runProgram(
+      {},
+      'explain',
+      '--profile',
+      'open',
+      capture('buildx-0.29.1-buildkit-container'),
+    ),
     { exitCode: 0, out: /allowed \(policy 'open'\)/ },
   )
   const broken = t.testdir({ 'body.json': '{"Image":"a","image":"b"}' })
-  t.match(await runProgram({}, 'explain', join(broken, 'body.json')), { exitCode: 1, err: /spelled Image/ })
+  t.match(await runProgram({}, 'explain', join(broken, 'body.json')), {
+    exitCode: 1,
+    err: /spelled Image/,
+  })
   t.match(await runProgram({}, 'explain', '/nowhere'), { exitCode: 2, err: /nowhere/ })
   t.match(await runProgram({}, 'explain', '--profile', 'mine', '/nowhere'), {
     exitCode: 2,
@@ -72,9 +85,26 @@ test('programs are answered in JSON', async (t) => {
 test('a tenant is explained by his policy and his plan', async (t) => {
   const dir = t.testdir({ 'body.json': JSON.stringify(BODY), 'berth.yaml': YAML })
   const where = ['--config', join(dir, 'berth.yaml'), '--state', join(dir, 'state')]
-  const added = await runProgram({}, 'tenant', 'add', 'alice', '--policy', 'narrow', '--plan', 'small', ...where)
+  const added = await runProgram(
+    {},
+    'tenant',
+    'add',
+    'alice',
+    '--policy',
+    'narrow',
+    '--plan',
+    'small',
+    ...where,
+  )
   t.equal(added.exitCode, 0, added.err)
-  const { exitCode, out } = await runProgram({}, 'explain', '--tenant', 'alice', ...where, join(dir, 'body.json'))
+  const { exitCode, out } = await runProgram(
+    {},
+    'explain',
+    '--tenant',
+    'alice',
+    ...where,
+    join(dir, 'body.json'),
+  )
   t.equal(exitCode, 0)
   t.match(out, /^clamp +HostConfig\.Memory +9000000000000 +-> 67108864/m)
   t.match(out, /^confine +HostConfig\.NetworkMode +\(not sent\) +-> "none"/m)
@@ -98,9 +128,14 @@ test('policy show prints every rule as it holds', async (t) => {
   t.match(dedicated.out, /policy 'dedicated', profile 'dedicated'/)
   const open = await runProgram({}, 'policy', 'show', '--profile', 'open', '--json')
   const { rules } = JSON.parse(open.out)
-  t.match(rules.find(({ path }: { path: string }) => path === 'HostConfig.Privileged'), { verdict: 'allow' })
+  t.match(
+    rules.find(({ path }: { path: string }) => path === 'HostConfig.Privileged'),
+    { verdict: 'allow' },
+  )
   t.ok(rules.length > 200, `${rules.length} rules`)
-  const dir = t.testdir({ 'berth.yaml': 'policies: { mine: { rows: { HostConfig.Privilegd: deny } } }' })
+  const dir = t.testdir({
+    'berth.yaml': 'policies: { mine: { rows: { HostConfig.Privilegd: deny } } }',
+  })
   t.match(await runProgram({}, 'policy', 'show', '--config', join(dir, 'berth.yaml')), {
     exitCode: 2,
     err: /policies\.mine\.rows: there is no key "HostConfig\.Privilegd"/,

@@ -44,10 +44,13 @@ const startBuilder = async (
   t: Test,
   serve: Serve,
   by: 'preface' | 'upgrade' = 'preface',
+  profile: 'dedicated' | 'open' = 'dedicated',
 ): Promise<{ session: ClientHttp2Session; engine: RecordingEngine }> => {
   const engine = await RecordingEngine.start(t)
   engine.answer = (asked) => upgraded(asked, serve)
-  const { hostname, port } = new URL((await startFront(t, engine.url)).replace('tcp', 'http'))
+  const { hostname, port } = new URL(
+    (await startFront(t, engine.url, { profile })).replace('tcp', 'http'),
+  )
   const socket = dial({ host: hostname, port: Number(port) })
   if (by === 'upgrade') {
     socket.write('POST /grpc HTTP/1.1\r\nHost: \r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n')
@@ -275,3 +278,22 @@ test('a build that its user cancels is cancelled on the engine', async (t) => {
   build.close(8)
   t.equal(await code, 8)
 })
+
+for (const by of ['preface', 'upgrade'] as const)
+  test(`where nothing is judged the connection is spliced, and nothing is read (${by})`, async (t) => {
+    let seen: string[] = []
+    const serve: Serve = (stream, headers, list) => {
+      seen = list
+      echo(stream, headers, list)
+    }
+    const { session, engine } = await startBuilder(t, serve, by, 'open')
+    const { trailers, body } = await result(
+      call(session, SOLVE, { 'x-any': 'field' }).end(grpc('\x4a\x0cnetwork.host')),
+    )
+    t.match(trailers, { 'grpc-status': '0' })
+    t.same(body, grpc('\x4a\x0cnetwork.host'))
+    t.ok(seen.includes('x-any'))
+    await result(call(session, '/any.Service/Method').end())
+    t.equal(engine.connections, 1)
+    t.match(engine.requests, [{ method: 'POST', target: '/grpc', complaints: [] }])
+  })

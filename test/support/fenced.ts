@@ -33,11 +33,7 @@ export const startFenced = async (
 }
 
 /** Another berth in front of the same engine; resolves to its URL. */
-export const fence = async (
-  t: Test,
-  engine: Pick<Engine, 'url'>,
-  yaml = '',
-): Promise<string> => {
+export const fence = async (t: Test, engine: Pick<Engine, 'url'>, yaml = ''): Promise<string> => {
   const flags = {
     listen: ['tcp://127.0.0.1:0'],
     engine: engine.url,

@@ -7,15 +7,16 @@ import { type Config, readConfig } from '../../src/config/config.ts'
 export const startFront = async (
   t: Test,
   engine: string,
-  changes: Partial<Config['limits']> & { readonly listen?: string } = {},
+  changes: Partial<Config['limits']> & { readonly profile?: string } = {},
 ): Promise<string> => {
-  const { listen = 'tcp://127.0.0.1:0', ...limits } = changes
+  const { profile = 'open', ...limits } = changes
   const config = readConfig({
     env: {},
     flags: {
-      listen: [listen],
+      listen: ['tcp://127.0.0.1:0'],
       engine,
       anonymous: true,
+      profile,
       allowHost: ['d'],
       log: 'silent',
       drainSeconds: 0,
