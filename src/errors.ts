@@ -102,7 +102,12 @@ export const FAILURES = {
     fault: 'upstream',
     says: 'the engine closed the connection before it answered',
   },
-  ENGINE_REFUSED: { status: 502, grpc: 14, fault: 'upstream', says: 'the engine refused what this needs first' },
+  ENGINE_REFUSED: {
+    status: 502,
+    grpc: 14,
+    fault: 'upstream',
+    says: 'the engine refused what this needs first',
+  },
   MALFORMED_RESPONSE: {
     status: 502,
     grpc: 13,
@@ -110,8 +115,18 @@ export const FAILURES = {
     says: 'the engine sent a malformed answer',
   },
   // berth itself
-  POLICY_UNKNOWN: { status: 503, grpc: 14, fault: 'berth', says: 'the policy of this tenant is not known' },
-  ENDPOINT_UNKNOWN: { status: 503, grpc: 14, fault: 'berth', says: 'the endpoint of this tenant is not known' },
+  POLICY_UNKNOWN: {
+    status: 503,
+    grpc: 14,
+    fault: 'berth',
+    says: 'the policy of this tenant is not known',
+  },
+  ENDPOINT_UNKNOWN: {
+    status: 503,
+    grpc: 14,
+    fault: 'berth',
+    says: 'the endpoint of this tenant is not known',
+  },
   STORE_UNAVAILABLE: { status: 503, grpc: 14, fault: 'berth', says: 'the store cannot be reached' },
   STORE_URL: { status: 500, grpc: 13, fault: 'berth', says: 'the store URL cannot be used' },
   STORE_CONFLICT: {

@@ -1,7 +1,12 @@
 /** Where to listen, as people write it: `tcp://127.0.0.1:2375`, `tls://[::]:2376`, `unix:///run/berth.sock`. */
 
 export type ListenAddress =
-  | { readonly kind: 'tcp' | 'tls'; readonly url: string; readonly host: string; readonly port: number }
+  | {
+      readonly kind: 'tcp' | 'tls'
+      readonly url: string
+      readonly host: string
+      readonly port: number
+    }
   | { readonly kind: 'unix'; readonly url: string; readonly path: string }
 
 const HOST_AND_PORT = /^(tcp|tls):\/\/(\[[0-9A-Fa-f:.]+\]|[^:/\s]+):([0-9]{1,5})\/?$/

@@ -34,12 +34,16 @@ const namesOf = (pem: string): string[] => {
   const { subjectAltName, subject } = new X509Certificate(pem)
   const names = [...(subjectAltName ?? '').matchAll(DNS_NAME)].map((match) => match[1] as string)
   const commonName = COMMON_NAME.exec(subject)?.[1]
-  return (names.length > 0 || commonName === undefined ? names : [commonName]).map((name) => name.toLowerCase())
+  return (names.length > 0 || commonName === undefined ? names : [commonName]).map((name) =>
+    name.toLowerCase(),
+  )
 }
 
 /** True where `name` is `pattern`, or one label below it (RFC 9525 6.3). */
 const covers = (pattern: string, name: string): boolean =>
-  pattern.startsWith('*.') ? name.slice(name.indexOf('.') + 1) === pattern.slice(2) : pattern === name
+  pattern.startsWith('*.')
+    ? name.slice(name.indexOf('.') + 1) === pattern.slice(2)
+    : pattern === name
 
 export class Certificates {
   #loaded: [Loaded, ...Loaded[]]
@@ -54,7 +58,11 @@ export class Certificates {
    * @param onError hears of files that have changed into something unusable; what was loaded before stays in use
    * @throws what the system or OpenSSL says, with the file's name
    */
-  constructor(sources: readonly [CertificateSource, ...CertificateSource[]], clientCas: readonly string[], onError: (error: Error) => void) {
+  constructor(
+    sources: readonly [CertificateSource, ...CertificateSource[]],
+    clientCas: readonly string[],
+    onError: (error: Error) => void,
+  ) {
     this.#clientCas = clientCas
     this.#onError = onError
     const [first, ...others] = sources
@@ -66,7 +74,8 @@ export class Certificates {
   choose(name: string | undefined): SecureContext {
     const wanted = name?.toLowerCase() ?? ''
     const exact = this.#loaded.find(({ names }) => names.includes(wanted))
-    const found = exact ?? this.#loaded.find(({ names }) => names.some((pattern) => covers(pattern, wanted)))
+    const found =
+      exact ?? this.#loaded.find(({ names }) => names.some((pattern) => covers(pattern, wanted)))
     return (found ?? this.#loaded[0]).context
   }
 

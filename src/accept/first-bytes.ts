@@ -10,7 +10,11 @@ const MS = 1000
  * Shows `look` everything read so far, again and again, until it answers something else than NOT_YET. The conduit is
  * held from then on; whoever takes it over lets it flow. A connection that says too little for too long is closed.
  */
-export const awaitFirst = (conduit: Conduit, seconds: number, look: (bytes: Buffer) => number): void => {
+export const awaitFirst = (
+  conduit: Conduit,
+  seconds: number,
+  look: (bytes: Buffer) => number,
+): void => {
   let seen: Buffer | undefined
   const timer = setTimeout(() => conduit.destroy(), seconds * MS)
   const receiver: Receiver = {

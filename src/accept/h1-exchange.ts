@@ -87,7 +87,7 @@ export class H1Exchange implements Exchange {
     const text = writeResponseHead(this.head.method, head, framing, this.#closes)
     const { client } = this
     if (first.length === 0) return client.say(text)
-    if (first.length <= INLINE_BYTES) return client.send(joined(text, first))
+    if (first.length <= INLINE_BYTES) return client.sayWith(text, first)
     client.together(() => {
       client.say(text)
       client.forward(first, from)
@@ -166,14 +166,6 @@ export class H1Exchange implements Exchange {
 
 /** Refusals that end the connection: what a client spelt so oddly may have been meant for other ears (RFC 9112 2.2, 6.3, 11.2). */
 const CLOSES: ReadonlySet<number> = new Set([400, 404, 408, 415, 417, 431, 501, 505])
-
-/** A head and the body bytes that came with it, as one piece: a copy costs less than a second system call. */
-const joined = (head: string, body: Buffer): Buffer => {
-  const piece = Buffer.allocUnsafe(head.length + body.length)
-  piece.write(head, 'latin1')
-  body.copy(piece, head.length)
-  return piece
-}
 
 /** A whole response of berth's own in the engine's form, `{"message": ...}`, which docker prints. */
 export const refusal = (

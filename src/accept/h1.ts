@@ -110,8 +110,10 @@ export class H1Connection implements Receiver, Carrier {
       this.#sniffed === '' ? bytes : Buffer.concat([Buffer.from(this.#sniffed, 'latin1'), bytes])
     const spoken = sniff(all.toString('latin1', 0, PREFACE.length))
     if (spoken === 'h1') this.#readHead(all)
-    else if (spoken === 'more') this.#sniffed = all.toString('latin1')
-    else if (spoken === 'neither')
+    else if (spoken === 'more') {
+      if (this.#sniffed === '') this.#since = this.#harbour.now
+      this.#sniffed = all.toString('latin1')
+    } else if (spoken === 'neither')
       this.#refuse(new Failure('NOT_HTTP', 'a docker client with TLS needs a tls:// listener'))
     else {
       this.#state = 'closed'
@@ -229,6 +231,7 @@ export class H1Connection implements Receiver, Carrier {
       this.conduit.finish()
       return
     }
+    clearTimeout(this.#timer)
     this.#timer = setTimeout(this.#giveUp, FAREWELL_MS)
   }
 

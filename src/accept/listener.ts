@@ -34,7 +34,10 @@ export interface ListenerOptions {
 /** How many connections wait in the kernel while this process is busy. */
 const BACKLOG = 511
 const SECOND_MS = 1000
-const NOT_TLS = new Failure('NOT_TLS', 'use --tls with the ca.pem of this berth, or a docker context that has it')
+const NOT_TLS = new Failure(
+  'NOT_TLS',
+  'use --tls with the ca.pem of this berth, or a docker context that has it',
+)
 
 const ANYTHING: H2Options = { onlyCalls: false, objection: undefined }
 
@@ -160,7 +163,8 @@ export class Listeners implements Harbour {
       end: () => {},
     }
     if (this.#open > this.limits.connections || this.isDraining) this.#turnAway(conduit, facts)
-    else if (remoteAddress !== undefined && this.#options.isBalancer(remoteAddress)) this.#introduce(conduit, facts)
+    else if (remoteAddress !== undefined && this.#options.isBalancer(remoteAddress))
+      this.#introduce(conduit, facts)
     else this.#welcome(conduit, facts)
   }
 
@@ -211,7 +215,9 @@ export class Listeners implements Harbour {
     const failure = new Failure(this.isDraining ? 'DRAINING' : 'OVERLOADED')
     this.refused(failure, facts, this.newId())
     if (!facts.listener.startsWith('tls:'))
-      conduit.say(refusal(failure.status, 'GET', `berth: ${failure.message}`, this.apiVersion, true))
+      conduit.say(
+        refusal(failure.status, 'GET', `berth: ${failure.message}`, this.apiVersion, true),
+      )
     conduit.finish()
     conduit.destroy()
   }

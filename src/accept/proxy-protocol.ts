@@ -22,7 +22,9 @@ const BAD: ProxyHeader = { kind: 'bad' }
 const ipv4 = (bytes: Buffer): string => bytes.subarray(HEADER_BYTES, HEADER_BYTES + 4).join('.')
 
 const ipv6 = (bytes: Buffer): string =>
-  Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(HEADER_BYTES + 2 * i).toString(16)).join(':')
+  Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(HEADER_BYTES + 2 * i).toString(16)).join(
+    ':',
+  )
 
 /** @param bytes everything read so far of a connection from a listed balancer */
 export const readProxyHeader = (bytes: Buffer): ProxyHeader => {

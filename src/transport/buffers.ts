@@ -37,6 +37,24 @@ export const giveBack = (loan: Buffer): void => {
   if (spare.length < SPARE_LOANS) spare.push(loan)
 }
 
+/** The most that is put together in one piece. */
+export const ASSEMBLED_BYTES = 16384
+
+let bench = Buffer.allocUnsafeSlow(ASSEMBLED_BYTES)
+
+/** Latin1 text and bytes in one piece, good until the next call: it must be written at once. */
+export const assemble = (text: string, bytes: Buffer): Buffer => {
+  const end = text.length + bytes.length
+  bench.write(text, 'latin1')
+  bytes.copy(bench, text.length)
+  return bench.subarray(0, end)
+}
+
+/** What was put together last is still needed: the next piece gets other memory. */
+export const keepAssembled = (): void => {
+  bench = Buffer.allocUnsafeSlow(ASSEMBLED_BYTES)
+}
+
 /** Counts bytes that wait for a reader; `pinned(-n)` when they have gone. */
 export const pinned = (bytes: number): void => {
   stuck += bytes

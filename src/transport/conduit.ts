@@ -1,6 +1,14 @@
 /** One socket as a source and a sink of bytes: back-pressure, half-close and reset in one place for both legs. */
 import type { Socket } from 'node:net'
-import { borrow, giveBack, pinned, SCRATCH_BYTES, sharedBuffer } from './buffers.ts'
+import {
+  assemble,
+  borrow,
+  giveBack,
+  keepAssembled,
+  pinned,
+  SCRATCH_BYTES,
+  sharedBuffer,
+} from './buffers.ts'
 
 /** Who gets what a conduit reads. A conduit has one receiver at a time; it changes as a connection moves on. */
 export interface Receiver {
@@ -143,6 +151,18 @@ export class Conduit {
     if (!this.#isClosedForWriting()) this.socket.write(text, 'latin1', this.#onWritten)
   }
 
+  /**
+   * Writes text of berth's own and a few lent bytes behind it as one piece. The kernel nearly always takes it at once;
+   * then the buffer that it was put together in serves the next conduit.
+   * @param bytes at most ASSEMBLED_BYTES together with the text
+   */
+  sayWith(text: string, bytes: Buffer): void {
+    if (this.#isClosedForWriting()) return
+    const piece = assemble(text, bytes)
+    this.socket.write(piece, this.#onWritten)
+    if (this.socket.writableLength > 0) keepAssembled()
+  }
+
   /** Writes bytes that are this process's to keep. */
   send(bytes: Uint8Array): void {
     if (!this.#isClosedForWriting()) this.socket.write(bytes, this.#onWritten)
@@ -233,7 +253,11 @@ export class Conduit {
     this.#unread = undefined
     this.receiver = NOBODY
     socket.pause()
-    socket.off('data', this.#onData).off('end', this.#onEnd).off('error', this.#onError).off('close', this.#onClose)
+    socket
+      .off('data', this.#onData)
+      .off('end', this.#onEnd)
+      .off('error', this.#onError)
+      .off('close', this.#onClose)
     this.#onClose()
     return rest
   }

@@ -28,6 +28,23 @@ test('a head has its time from its first byte, however it is fed', {
   t.equal(engine.requests.length, 1)
 })
 
+test('the time of a head does not run before its first byte', async (t) => {
+  const engine = await RecordingEngine.start(t)
+  const url = await startFront(t, engine.url, { headSeconds: 1 })
+  const clients = ['P', 'PO', 'POST /v1.44/containers/x/start'].map((beginning) => {
+    const client = rawClient(t, url)
+    return { client, beginning, rest: 'POST /v1.44/containers/x/start'.slice(beginning.length) }
+  })
+  await pause(2500)
+  for (const { client, beginning } of clients) client.send(beginning)
+  await pause(600)
+  for (const { client, rest } of clients) client.send(`${rest} HTTP/1.1\r\nHost: d\r\n\r\n`)
+  for (const { client } of clients) {
+    await client.until('an answer', ({ responses }) => responses.length > 0)
+    t.same(client.statuses, [200])
+  }
+})
+
 test('an idle connection is closed, a busy one never', { timeout: 20_000 }, async (t) => {
   const engine = await RecordingEngine.start(t)
   const url = await startFront(t, engine.url, { headSeconds: 1, idleSeconds: 1 })

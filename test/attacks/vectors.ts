@@ -53,7 +53,7 @@ const NEVER_END: ReadonlySet<string> = new Set(['f-cl-short', 'c-trunc', 'pl-ear
 const LEFT_TO_POLICY: ReadonlySet<string> = new Set(['pl-deny-1st', 'pl-early-reject'])
 
 /** Vectors that end by a deadline: once is enough. */
-const WAITS: ReadonlySet<string> = new Set(['r-partial'])
+const WAITS: ReadonlySet<string> = new Set(['r-partial', 'r-h09', 'f-nobody-post'])
 
 /** A generator of small numbers: the same splits each time, or a failure could not be looked at again. */
 const random = (seed: number): (() => number) => {
