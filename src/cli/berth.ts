@@ -19,7 +19,13 @@ import { Gate } from '../tenant/gate.ts'
 import { type EngineAddress, parseEngineAddress } from '../upstream/address.ts'
 import { Pools } from '../upstream/pool.ts'
 import { createPolicyFor } from './policies.ts'
-import { anonymousTenancy, authorityFolder, storedTenancy, type Tenancy } from './tenancy.ts'
+import {
+  anonymousTenancy,
+  authorityFolder,
+  givenAuthorities,
+  storedTenancy,
+  type Tenancy,
+} from './tenancy.ts'
 import { isWorker } from './workers.ts'
 
 const MS = 1000
@@ -222,6 +228,8 @@ const terminator = async (config: Config, log: Logger): Promise<TlsTerminator> =
   const sources = await certificatesOf(config)
   const onError = (error: Error): void =>
     log.error({ reason: error.message }, 'a certificate has become unusable; the one before stays')
-  const certificates = new Certificates(sources, [authority.certificate('clients')], onError)
+  const given = givenAuthorities(config).map(({ certificate }) => certificate)
+  const trusted = [authority.certificate('clients'), ...given]
+  const certificates = new Certificates(sources, trusted, onError)
   return new TlsTerminator(certificates)
 }

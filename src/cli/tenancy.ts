@@ -1,5 +1,6 @@
 /** What knows the tenants: store, seal, roster and the way to identify a request; or nobody to know. */
-import { accessSync, constants, mkdirSync } from 'node:fs'
+import { X509Certificate } from 'node:crypto'
+import { accessSync, constants, mkdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Logger } from 'pino'
 import { type Config, ConfigError } from '../config/config.ts'
@@ -10,6 +11,7 @@ import type { Asking } from '../proxy.ts'
 import { openStore } from '../store/open.ts'
 import { ABSENT, type Store } from '../store/store.ts'
 import { initAuthority, openAuthority } from '../tenant/authority.ts'
+import type { GivenAuthority } from '../tenant/certificate.ts'
 import { claimsIdentity, createIdentify } from '../tenant/identify.ts'
 import { Roster } from '../tenant/roster.ts'
 import { loadSeal, type Seal } from '../tenant/seal.ts'
@@ -67,6 +69,20 @@ export const openRecords = async (
 /** The folder of berth's own certificate authorities. */
 export const authorityFolder = (config: Pick<Config, 'state'>): string => join(config.state, 'ca')
 
+/** The authorities that a config names, read. Throws ConfigError, naming the file. */
+export const givenAuthorities = (config: Pick<Config, 'tls'>): GivenAuthority[] =>
+  config.tls.clientAuthorities.map(({ certificate, tenants }) => {
+    try {
+      const pem = readFileSync(certificate, 'utf8')
+      new X509Certificate(pem)
+      return { certificate: pem, tenants }
+    } catch (error) {
+      throw new ConfigError(`tls.clientAuthorities: ${certificate}: ${(error as Error).message}`, {
+        cause: error,
+      })
+    }
+  })
+
 export interface Tenancy {
   identify(asked: Pick<Exchange, 'connection' | 'head'>): Asking | Promise<Asking>
   /** Where records outlive the process. */
@@ -119,6 +135,7 @@ export const storedTenancy = async (config: Config, log: Logger): Promise<Tenanc
     roster,
     throttle: createThrottle(),
     clientAuthority: authority.certificate('clients'),
+    givenAuthorities: givenAuthorities(config),
     now: Date.now,
   })
   return {

@@ -91,6 +91,15 @@ const SCHEMA = z.strictObject({
         .array(CERTIFICATE)
         .default([])
         .describe('chosen by server name; the first for clients without one'),
+      clientAuthorities: z
+        .array(
+          z.strictObject({
+            certificate: z.string().describe('PEM file: the authority'),
+            tenants: z.array(z.string()).min(1).describe('whom its certificates may speak for'),
+          }),
+        )
+        .default([])
+        .describe("authorities beside berth's own whose client certificates identify tenants"),
     })
     .prefault({}),
   workers: z

@@ -40,24 +40,58 @@ const parse = (der: Uint8Array): X509Certificate | undefined => {
   }
 }
 
+/** A certificate that `authority` (PEM) has issued for clients and that is valid now. Never trusts that someone else has verified it. */
+const issuedForClients = (
+  der: Uint8Array,
+  authority: string,
+  now: number,
+): X509Certificate | undefined => {
+  const certificate = parse(der)
+  if (certificate === undefined || certificate.ca) return undefined
+  if (!isIssuedBy(certificate, new X509Certificate(authority))) return undefined
+  return isValidAt(certificate, now) ? certificate : undefined
+}
+
 /**
  * The tenant of a client certificate (DER, as `getPeerCertificate().raw`), if it was issued for clients by
- * `authority` (PEM, the CA for clients) and is valid now. Never trusts that someone else has verified it.
+ * `authority` (PEM, berth's own CA for clients) and is valid now.
  */
 export const tenantOfCertificate = (
   der: Uint8Array,
   authority: string,
   now: number,
 ): CertifiedTenant | undefined => {
-  const certificate = parse(der)
-  if (certificate === undefined || certificate.ca) return undefined
-  if (!isIssuedBy(certificate, new X509Certificate(authority))) return undefined
-  if (!isValidAt(certificate, now)) return undefined
-  if (certificate.keyUsage?.join() !== CLIENT_AUTH) return undefined
+  const certificate = issuedForClients(der, authority, now)
+  if (certificate?.keyUsage?.join() !== CLIENT_AUTH) return undefined
   const names = certificate.subjectAltName?.split(', ') ?? []
   const tenantId = only(names, `URI:${TENANT_URI}`)
   const epoch = only(names, `URI:${EPOCH_URI}`)
   if (tenantId === undefined || !isTenantId(tenantId)) return undefined
   if (epoch === undefined || !EPOCH.test(epoch)) return undefined
   return { tenantId, epoch: Number(epoch), serial: certificate.serialNumber.toLowerCase() }
+}
+
+/** An authority of the operator's choice, and the only tenants that its certificates may speak for, by name. */
+export interface GivenAuthority {
+  /** PEM */
+  readonly certificate: string
+  readonly tenants: readonly string[]
+}
+
+const COMMON_NAME = /^CN=(.+)$/m
+
+/**
+ * The name of the tenant of a certificate that a given authority has issued for clients: its common name, if the
+ * authority may speak for a tenant of that name; the only one, where there is only one.
+ */
+export const nameOfCertificate = (
+  der: Uint8Array,
+  { certificate: authority, tenants }: GivenAuthority,
+  now: number,
+): string | undefined => {
+  const certificate = issuedForClients(der, authority, now)
+  if (!certificate?.keyUsage?.includes(CLIENT_AUTH)) return undefined
+  if (tenants.length === 1) return tenants[0]
+  const name = COMMON_NAME.exec(certificate.subject)?.[1]
+  return name !== undefined && tenants.includes(name) ? name : undefined
 }

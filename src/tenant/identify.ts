@@ -2,7 +2,12 @@
 import { Failure } from '../errors.ts'
 import type { Connection, Exchange } from '../exchange.ts'
 import type { RequestField } from '../wire/fields.ts'
-import { type CertifiedTenant, tenantOfCertificate } from './certificate.ts'
+import {
+  type CertifiedTenant,
+  type GivenAuthority,
+  nameOfCertificate,
+  tenantOfCertificate,
+} from './certificate.ts'
 import { isKeyShaped } from './key.ts'
 import type { Roster } from './roster.ts'
 import { type Credential, standing, type Tenant } from './tenant.ts'
@@ -22,6 +27,8 @@ export interface IdentifyOptions {
   readonly throttle: Throttle
   /** PEM of the authority that issues certificates to tenants; without one certificates identify nobody. */
   readonly clientAuthority: string | undefined
+  /** Further ones, each bound to the tenants that it may speak for. */
+  readonly givenAuthorities: readonly GivenAuthority[]
   readonly now: () => number
 }
 
@@ -40,6 +47,10 @@ type Claim =
   | { readonly kind: 'key'; readonly key: string }
   | { readonly kind: 'host key'; readonly key: string }
   | { readonly kind: 'certificate'; readonly certified: CertifiedTenant }
+  | { readonly kind: 'given certificate'; readonly name: string }
+
+/** Certificates of a given authority are not counted here: they end with their tenant, their time, or their authority. */
+const NEVER_REVOKED = Number.POSITIVE_INFINITY
 
 const BEARER = /^Bearer +([^ ]+)$/i
 
@@ -96,7 +107,8 @@ const isSame = (one: readonly string[], other: readonly string[]): boolean =>
  * Identifies tenants by certificate, by a key in Authorization or X-Berth-Key, and by a key as the first label of
  * Host or SNI. All that are given must be good and of one tenant; a connection keeps the identity of its first request.
  */
-export const createIdentify = ({ roster, throttle, clientAuthority, now }: IdentifyOptions) => {
+export const createIdentify = (options: IdentifyOptions) => {
+  const { roster, throttle, clientAuthority, givenAuthorities, now } = options
   const known = new WeakMap<Connection, Known>()
 
   const byCertificate = (connection: Connection): Claim | undefined => {
@@ -106,8 +118,13 @@ export const createIdentify = ({ roster, throttle, clientAuthority, now }: Ident
       clientAuthority === undefined || !certificate.isTrusted
         ? undefined
         : tenantOfCertificate(certificate.der, clientAuthority, now())
-    if (certified === undefined) throw refuse('certificate')
-    return { kind: 'certificate', certified }
+    if (certified !== undefined) return { kind: 'certificate', certified }
+    if (certificate.isTrusted)
+      for (const authority of givenAuthorities) {
+        const name = nameOfCertificate(certificate.der, authority, now())
+        if (name !== undefined) return { kind: 'given certificate', name }
+      }
+    throw refuse('certificate')
   }
 
   const ownerOf = async (
@@ -127,6 +144,11 @@ export const createIdentify = ({ roster, throttle, clientAuthority, now }: Ident
       const tenant = await roster.byId(claim.certified.tenantId)
       if (tenant === undefined) throw refuse('certificate')
       return { tenant, credential: { kind: 'certificate', epoch: claim.certified.epoch } }
+    }
+    if (claim.kind === 'given certificate') {
+      const tenant = await roster.byName(claim.name)
+      if (tenant === undefined) throw refuse('certificate')
+      return { tenant, credential: { kind: 'certificate', epoch: NEVER_REVOKED } }
     }
     const { tenant, hash } = await ownerOf(claim.key, connection)
     if (claim.kind === 'key') return { tenant, credential: { kind: 'key', hash } }
@@ -185,7 +207,7 @@ export const createIdentify = ({ roster, throttle, clientAuthority, now }: Ident
   return (exchange: Asked): Tenant | Promise<Tenant> => {
     const { connection, head } = exchange
     const requested = claimsOf(head.fields)
-    const texts = requested.map((claim) => (claim.kind === 'certificate' ? '' : claim.key))
+    const texts = requested.map((claim) => ('key' in claim ? claim.key : ''))
     const before = known.get(connection)
     if (before?.isGood && (requested.length === 0 || isSame(before.texts, texts)))
       return before.identity.tenant

@@ -2,7 +2,7 @@
 
 import { Failure } from '../errors.ts'
 import type { Store } from '../store/store.ts'
-import { createRecords, KEY, type OnForged, type Records, TENANT, USED } from './records.ts'
+import { createRecords, KEY, NAME, type OnForged, type Records, TENANT, USED } from './records.ts'
 import type { Seal } from './seal.ts'
 import { type Credential, nextExpiry, type Standing, standing, type Tenant } from './tenant.ts'
 
@@ -119,6 +119,14 @@ export class Roster {
     // news that came while this was read may have been of this very key
     if (news === this.#news) this.#setAbsent(record)
     return undefined
+  }
+
+  /** Who has this name. The pointer is not sealed: the tenant's own record has to say the same. */
+  async byName(name: string): Promise<Tenant | undefined> {
+    this.#checkAge()
+    const pointer = await this.#store.get(NAME + name)
+    const tenant = pointer && (await this.byId(pointer.value.toString()))
+    return tenant?.name === name ? tenant : undefined
   }
 
   async byId(id: string): Promise<Tenant | undefined> {

@@ -261,6 +261,35 @@ test('a certificate identifies its tenant, if it is of this berth, for clients a
   t.match(new X509Certificate(again.certificate).subjectAltName, `URI:berth:tenant:${tenant.id}`)
 })
 
+test('a given authority speaks for the tenants that it is bound to, and for no others', async (t) => {
+  const engine = await RecordingEngine.start(t)
+  const tenancy = await openTenancy(t)
+  const folder = t.testdir()
+  const authority = await makeAuthority(join(folder, 'ca'))
+  writeFileSync(join(folder, 'given.pem'), authority.certificate('clients'))
+  const config = join(folder, 'berth.yaml')
+  writeFileSync(
+    config,
+    `tls: { clientAuthorities: [{ certificate: ${join(folder, 'given.pem')}, tenants: [ann, ben] }] }\n`,
+  )
+  const add = async (name: string) => (await tenancy.add({ name, endpoint: engine.url })).tenant
+  const [ann, , eve] = [await add('ann'), await add('ben'), await add('eve')]
+  const berth = await tenancy.serve({ listen: TLS, args: ['--config', config] })
+  const askAs = async ({ certificate, key }: { certificate: string; key: string }) =>
+    ask(await handshake(t, portOf(berth.url), { cert: certificate, key }))
+
+  t.match(await askAs(await authority.issueClient(ann, HOUR)), /^HTTP\/1.1 200/)
+  t.match(
+    await askAs(await authority.issueClient(eve, HOUR)),
+    /^HTTP\/1.1 401/,
+    'a tenant that it is not bound to',
+  )
+  t.match(await askAs(await authority.issueServer('listeners', ['ann'], HOUR)), /^HTTP\/1.1 401/)
+  await tenancy.order('tenant', 'disable', 'ann')
+  await delay(500)
+  t.match(await askAs(await authority.issueClient(ann, HOUR)), /^HTTP\/1.1 403/)
+})
+
 // === PROXY protocol, version 2 (haproxy.org, proxy-protocol.txt 2.2) ===
 
 const SIGNATURE = '0d0a0d0a000d0a515549540a'
