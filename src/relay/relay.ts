@@ -245,6 +245,11 @@ class Relay implements Asker, PumpOwner {
     else this.#fail(new Failure('MALFORMED_RESPONSE', 'broken chunk framing'))
   }
 
+  /** Go closes a connection on a body that its handler did not read, without saying so: the next POST would be lost on it. */
+  get #wasRefusedMidway(): boolean {
+    return this.#upload.kind !== 'none' && (this.#response?.status ?? 0) >= 400
+  }
+
   /** The response is complete. Its connection may be used again if the request is too, and nothing came behind. */
   #done(source: Conduit): void {
     if (this.#isSettled) return
@@ -252,7 +257,8 @@ class Relay implements Asker, PumpOwner {
       this.#response?.keepAlive === true &&
       this.#isUploaded &&
       !this.#hasSurplus &&
-      !source.hasUnread
+      !source.hasUnread &&
+      !this.#wasRefusedMidway
     this.#pool.release(this.#connection, reusable)
     this.#settle()
     this.#exchange.end()

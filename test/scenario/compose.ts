@@ -54,6 +54,8 @@ test('compose', async (t) => {
     t.equal(up.code, 0)
     const served = await httpGet(pair, PORT)
     t.match(served, 'stored')
+    // the job has ended for certain, so that it is started again for certain
+    await docker(host, ['wait', `${name}-job-1`])
     const says: Record<string, unknown> = { again: await compose('up', '--detach') }
     says.job = await docker(host, ['wait', `${name}-job-1`])
     says.list = await compose(

@@ -157,36 +157,69 @@ const drink = (
     })
     socket.on('end', () => resolve({ length: at, wrongAt }))
     socket.on('close', () => resolve({ length: at, wrongAt }))
+    socket.resume()
   })
 }
 
+/** Writes a stream in pieces that never fill a read, until `isOver`; they go through the memory that all streams share. */
+const trickle = async (socket: Socket, stream: number, isOver: () => boolean): Promise<number> => {
+  const text = textOf(stream)
+  let at = 0
+  while (!isOver()) {
+    const from = at % PERIOD
+    const piece = text.subarray(from, Math.min(PERIOD, from + 20_000))
+    at += piece.length
+    await new Promise((resolve) => socket.write(piece, resolve))
+  }
+  socket.end()
+  return at
+}
+
 for (const kind of KINDS)
-  test(`${kind}: a slow reader and a fast stream at once, and every byte is where it belongs`, async (t) => {
+  test(`${kind}: slow readers, fast streams and chatty ones at once, and every byte is where it belongs`, async (t) => {
     const pair = await harness(t, kind)
-    const [slow, fast] = [await pair(), await pair()]
-    const [slowUp, fastUp] = [await pair(), await pair()]
+    const [down, up] = [await pair(), await pair()]
+    const [slow, fast, chatty] = [await pair(), await pair(), await pair()]
     const [SLOW, FAST] = [12 * MB, 48 * MB]
+    let isOver = false
+    const chat = trickle(chatty.engine, 5, () => isOver)
+    // What fills up in small pieces waits in the memory that all streams share, if it is not copied
+    const late: { stream: number; client: Socket; said: Promise<number> }[] = []
+    for (const stream of [6, 7, 8, 9]) {
+      const { client, engine } = await pair()
+      client.pause()
+      late.push({ stream, client, said: trickle(engine, stream, () => isOver) })
+    }
     pour(slow.engine, 1, SLOW)
     pour(fast.engine, 2, FAST)
-    pour(slowUp.client, 3, SLOW)
-    pour(fastUp.client, 4, FAST)
+    pour(down.engine, 3, FAST)
+    pour(up.client, 4, SLOW)
+    const heard = drink(chatty.client, 5)
+    await pause(700)
+    const later = late.map(({ client, stream }) => drink(client, stream))
     const all = await Promise.all([
       drink(slow.client, 1, 15),
       drink(fast.client, 2),
-      drink(slowUp.engine, 3, 15),
-      drink(fastUp.engine, 4),
+      drink(down.client, 3),
+      drink(up.engine, 4, 15),
     ])
+    isOver = true
     t.same(
       all,
-      [SLOW, FAST, SLOW, FAST].map((length) => ({ length, wrongAt: -1 })),
+      [SLOW, FAST, FAST, SLOW].map((length) => ({ length, wrongAt: -1 })),
     )
-    for (const { client, engine } of [slow, fast, slowUp, fastUp]) {
+    t.same(await heard, { length: await chat, wrongAt: -1 })
+    for (const [nth, { said, client }] of late.entries()) {
+      t.same(await later[nth], { length: await said, wrongAt: -1 })
+      client.end()
+    }
+    for (const { client, engine } of [slow, fast, chatty, down, up]) {
       client.end()
       engine.end()
     }
     t.same(await slow.over, { up: 0, down: SLOW })
-    t.same(await fastUp.over, { up: FAST, down: 0 })
-    await Promise.all([fast.over, slowUp.over])
+    t.same(await up.over, { up: SLOW, down: 0 })
+    await Promise.all([fast.over, chatty.over, down.over])
     t.same(memoryInUse(), { stuck: 0, lent: 0 }, 'everything borrowed has been given back')
   })
 
