@@ -1,7 +1,16 @@
 /** Judges one value that is held whole, by its row and the rows of its members. */
+import { Failure } from '../errors.ts'
 import { type At, element, entry, type Hearing, member, verdictOf, violate } from './hearing.ts'
 import { isList, isMap, type Json, serialise, shorten } from './json.ts'
 import { isZero, type Judge, type Row, type Shape, type Verdict } from './table.ts'
+
+/** Things that one value may name: each may have to be looked up at the engine. */
+const MOST_NAMED = 256
+
+const sizeOf = (value: Json): number => {
+  if (isList(value)) return value.length
+  return isMap(value) ? value.size : 1
+}
 
 /**
  * What to send for a value; undefined for nothing at all.
@@ -9,6 +18,8 @@ import { isZero, type Judge, type Row, type Shape, type Verdict } from './table.
  */
 export const judge = (row: Row, value: Json, at: At, hearing: Hearing): Json | undefined => {
   const verdict = verdictOf(row, at.rule, hearing)
+  if (row.names !== undefined && sizeOf(value) > MOST_NAMED)
+    throw new Failure('BODY_TOO_LARGE', `${at.path} names more than ${MOST_NAMED} things`)
   for (const reference of row.names?.(value) ?? [])
     hearing.findings.references.push({ ...reference, path: at.path, verdict })
   const means = !(row.isZero?.(value) ?? isZero(row.shape, value))

@@ -9,10 +9,10 @@ import type { BodyJudge, JudgePlan } from './errand.ts'
 /** Up to here a judged body leaves whole, with its length; no docker client sends as much. */
 const HELD_BYTES = 65536
 const MS = 1000
-/** Of a body that is judged at a stretch: 4 KiB of the most expensive JSON there is take about 3 ms. */
-const SLICE_BYTES = 4096
+/** Of a body that is judged at a stretch: 2 KiB of the most expensive JSON there is take about 1 ms. */
+const SLICE_BYTES = 2048
 /** For how long a body is judged before others have their turn. */
-const TURN_MS = 4
+const TURN_MS = 2
 const EMPTY = Buffer.alloc(0)
 const LAST_CHUNK = '0\r\n\r\n'
 

@@ -66,6 +66,7 @@ export const prepare = async (
   preparations: readonly Preparation[],
 ): Promise<void> => {
   const folders = new Map<string, string[]>()
+  const volumes = new Set<string>()
   for (const preparation of preparations) {
     if (preparation.kind === 'subpath') {
       folders.set(preparation.volume, [
@@ -74,6 +75,8 @@ export const prepare = async (
       ])
       continue
     }
+    if (volumes.has(preparation.name)) continue
+    volumes.add(preparation.name)
     const answer = await ask(pool, {
       method: 'POST',
       target: `/${version}/volumes/create`,

@@ -8,7 +8,7 @@ import type { Framing, ResponseHead } from '../wire/head.ts'
 import { CHUNKED, NO_BODY } from '../wire/head.ts'
 import { collectAnswer } from './answer.ts'
 import { collect } from './collect.ts'
-import type { Errand, Hijack, Watch } from './errand.ts'
+import type { Errand, Hijack, JudgePlan, Watch } from './errand.ts'
 import { JudgedUpload } from './judged-upload.ts'
 import { type Coding, codingFrom, Pump, type PumpOwner } from './pump.ts'
 import { upgradeFor, writeRequestHead } from './request-head.ts'
@@ -30,7 +30,8 @@ export const relay = async (exchange: Exchange, pool: Pool, errand: Errand): Pro
   if (errand.hijack !== 'none' && !exchange.canHijack)
     throw unhijackable(errand.hijack, errand.target)
   const upgrade = upgradeFor(errand.hijack, exchange.head)
-  const upload = await prepareBody(exchange, errand)
+  const preparing = prepareBody(exchange, errand)
+  const upload = preparing instanceof Promise ? await preparing : preparing
   if (exchange.isGone) return
   const head = writeRequestHead(errand, exchange.head, upload.framing, upgrade)
   const connection = pool.take() ?? (await pool.open())
@@ -47,24 +48,24 @@ type Upload =
 
 const NOTHING: Upload = { kind: 'none', framing: NO_BODY }
 
-const prepareBody = async (exchange: Exchange, { plan }: Errand): Promise<Upload> => {
+const prepareBody = (exchange: Exchange, { plan }: Errand): Upload | Promise<Upload> => {
   const { framing } = exchange.head
-  if (plan.kind === 'stream') {
-    if (framing.kind === 'none') return NOTHING
-    // out of HTTP/2, where a body need not say how long it is
+  if (plan.kind === 'judge') return judgeBody(exchange, plan)
+  if (framing.kind === 'none') return NOTHING
+  // out of HTTP/2, where a body need not say how long it is
+  if (plan.kind === 'stream')
     return { kind: 'client', framing: framing.kind === 'until-close' ? CHUNKED : framing }
-  }
-  if (plan.kind === 'judge') {
-    const upload = new JudgedUpload(exchange, plan)
-    const body = await upload.read()
-    if (body === undefined) return { kind: 'judged', framing: CHUNKED, upload }
-    return body.length === 0
-      ? NOTHING
-      : { kind: 'whole', framing: { kind: 'length', length: body.length }, body }
-  }
   // What nobody wants is read before its request counts: it must prove well-formed, and none may linger in a stream to come
-  if (framing.kind !== 'none') await collect(exchange, UNWANTED_BODY_CAP)
-  return NOTHING
+  return collect(exchange, UNWANTED_BODY_CAP).then(() => NOTHING)
+}
+
+const judgeBody = async (exchange: Exchange, plan: JudgePlan): Promise<Upload> => {
+  const upload = new JudgedUpload(exchange, plan)
+  const body = await upload.read()
+  if (body === undefined) return { kind: 'judged', framing: CHUNKED, upload }
+  return body.length === 0
+    ? NOTHING
+    : { kind: 'whole', framing: { kind: 'length', length: body.length }, body }
 }
 
 /** What engines answer over HTTP/2, where no connection can be taken over: 400, and 500 on /grpc. */

@@ -329,9 +329,8 @@ test('a form or a multipart body is refused on every route that an engine would 
     'application/json, application/x-www-form-urlencoded',
     'application/x-www-form-urlencoded, application/json',
     '; application/json',
-    'application/json; application/x-www-form-urlencoded=1/',
     '',
-  ].filter((type) => type !== 'application/json; application/x-www-form-urlencoded=1/')
+  ]
   const routes = [
     '/images/create?fromImage=ok',
     '/build',

@@ -397,6 +397,15 @@ test('everything that a body names is told, to be resolved', async (t) => {
   ])
 })
 
+test('a body cannot make berth look up more than a few hundred things', async (t) => {
+  const many = (count: number) => Array.from({ length: count }, (_, at) => `v${at}:/v`)
+  t.doesNotThrow(() => withHost(dedicated, { Binds: many(256) }))
+  t.throws(() => withHost(dedicated, { Binds: many(257) }), {
+    code: 'BODY_TOO_LARGE',
+    message: /HostConfig\.Binds names more than 256/,
+  })
+})
+
 test('healthchecks and stops do not keep the engine busy', async (t) => {
   const { json } = send(dedicated, {
     Image: 'a',

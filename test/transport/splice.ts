@@ -161,13 +161,13 @@ const drink = (
   })
 }
 
-/** Writes a stream in pieces that never fill a read, until `isOver`; they go through the memory that all streams share. */
+/** Writes a stream in pieces that just do not fill a read, until `isOver`: they go through the memory that all streams share. */
 const trickle = async (socket: Socket, stream: number, isOver: () => boolean): Promise<number> => {
   const text = textOf(stream)
   let at = 0
   while (!isOver()) {
     const from = at % PERIOD
-    const piece = text.subarray(from, Math.min(PERIOD, from + 20_000))
+    const piece = text.subarray(from, Math.min(PERIOD, from + 60_000))
     at += piece.length
     await new Promise((resolve) => socket.write(piece, resolve))
   }
