@@ -5,7 +5,7 @@ import { createServer, connect as probe, type Server, type Socket } from 'node:n
 import { asFailure, Failure } from '../errors.ts'
 import type { Connection, Exchange } from '../exchange.ts'
 import { adopt, adoptPlain, release } from '../transport/adopt.ts'
-import { type Conduit, KEEP_ALIVE_DELAY_MS } from '../transport/conduit.ts'
+import { type Conduit, KEEP_ALIVE_DELAY_MS, SEND_BEFORE_RESET_MS } from '../transport/conduit.ts'
 import type { ListenAddress } from './address.ts'
 import { awaitFirst, NOT_YET } from './first-bytes.ts'
 import { H1Connection, type Harbour, type Limits } from './h1.ts'
@@ -250,6 +250,8 @@ export class Listeners implements Harbour {
     clearInterval(this.#sweep)
     const cut = this.#open
     for (const connection of this.#connections) connection.conduit.reset()
+    // a process that ends now would close its sockets as if all had been said
+    if (cut > 0) await new Promise((resolve) => setTimeout(resolve, 2 * SEND_BEFORE_RESET_MS))
     return cut
   }
 }

@@ -22,6 +22,8 @@ export interface Receiver {
 
 /** How long a reset waits for a slow reader to take what is queued for it. */
 const FLUSH_BEFORE_RESET_MS = 5000
+/** How long it then waits for the kernel to send what it has taken. */
+export const SEND_BEFORE_RESET_MS = 50
 /** TCP keep-alive: a peer that vanished without a word is noticed within minutes, and NATs keep their mapping. */
 export const KEEP_ALIVE_DELAY_MS = 30_000
 
@@ -276,14 +278,22 @@ export class Conduit {
 
   /**
    * Makes the peer see an error, not an end: RST on TCP. A docker client takes FIN in the middle of an exec for
-   * success (exit code 0). What is queued for it goes first.
+   * success (exit code 0). What is queued for it goes first, here and in the kernel, which throws away at a reset what
+   * it has not sent: a client that reads has it by then.
    */
   reset(): void {
     if (this.isGone || this.#resetTimer !== undefined) return
-    if (this.socket.writableLength === 0) return this.#resetNow()
     this.hold()
-    this.#resetTimer = setTimeout(this.#resetNow, FLUSH_BEFORE_RESET_MS)
-    this.socket.write('', this.#resetNow)
+    const isFlushed = this.socket.writableLength === 0
+    this.#resetTimer = setTimeout(
+      this.#resetNow,
+      isFlushed ? SEND_BEFORE_RESET_MS : FLUSH_BEFORE_RESET_MS,
+    )
+    if (isFlushed) return
+    this.socket.write('', () => {
+      clearTimeout(this.#resetTimer)
+      if (!this.isGone) this.#resetTimer = setTimeout(this.#resetNow, SEND_BEFORE_RESET_MS)
+    })
   }
 
   readonly #resetNow = (): void => {

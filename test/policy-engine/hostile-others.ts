@@ -57,14 +57,15 @@ const tryAll = async (
   return { made, harm }
 }
 
-/** The same bodies without berth, and through it where it refuses and where it strips. */
+/** The same bodies without berth, and through it where it refuses and where it strips; the first is known to do harm. */
 const compare = async (
   t: Test,
   [direct, ...through]: readonly Api[],
   path: string,
-  all: readonly Buffer[],
+  [harmful, ...others]: readonly [object, ...Buffer[]],
   harmOf: Parameters<typeof tryAll>[3],
 ): Promise<void> => {
+  const all = [Buffer.from(JSON.stringify(harmful)), ...others]
   const without = await tryAll(direct!, path, all.slice(0, all.length / 2), harmOf)
   t.ok(without.harm.length > 0, `without berth ${without.harm.length} do harm`)
   for (const api of through) {
@@ -108,8 +109,20 @@ for (const release of RELEASES)
           ? `user ${ProcessConfig.user}`
           : undefined
       }
-      await compare(t, [direct, through], '/containers/target/exec', all, harmOf(false))
-      await compare(t, [direct, strip], '/containers/target/exec', all, harmOf(true))
+      await compare(
+        t,
+        [direct, through],
+        '/containers/target/exec',
+        [{ Cmd: ['true'], Privileged: true }, ...all],
+        harmOf(false),
+      )
+      await compare(
+        t,
+        [direct, strip],
+        '/containers/target/exec',
+        [{ Cmd: ['true'], Privileged: true }, ...all],
+        harmOf(true),
+      )
     })
 
     await t.test('volumes', async (t) => {
@@ -129,7 +142,8 @@ for (const release of RELEASES)
         },
         many(200),
       )
-      await compare(t, apis, '/volumes/create', all, async ({ Name }) => {
+      const bind = { Name: 'bind', DriverOpts: { type: 'none', o: 'bind', device: '/' } }
+      await compare(t, apis, '/volumes/create', [bind, ...all], async ({ Name }) => {
         const volume = await direct.json<{
           Driver: string
           Options: object | null
@@ -179,7 +193,11 @@ for (const release of RELEASES)
         'com.docker.network.enable_ipv4',
         'com.docker.network.enable_ipv6',
       ])
-      await compare(t, apis, '/networks/create', all, async ({ Id }) => {
+      const adopting = {
+        Name: 'adopting',
+        Options: { 'com.docker.network.bridge.name': 'docker7' },
+      }
+      await compare(t, apis, '/networks/create', [adopting, ...all], async ({ Id }) => {
         const network = await direct.json<{
           Driver: string
           Options: object | null
@@ -225,7 +243,7 @@ for (const release of RELEASES)
         return harm
       }
       const without = new Set<string>()
-      for (const query of all.slice(0, 8))
+      for (const query of ['rm=0&forcerm=0&networkmode=host', ...all.slice(0, 3)])
         for (const name of await build(direct, query)) without.add(name)
       t.ok(without.size > 0, `without berth: ${[...without].join(', ')}`)
       for (const api of [through, strip])

@@ -187,7 +187,7 @@ const isHostMount = (mount: Mount | null): boolean => {
   return (
     !['volume', 'tmpfs', 'image'].includes(mount?.Type ?? '') ||
     /[/\\]/.test(mount?.Source ?? '') ||
-    (driver?.Name ?? '') !== '' ||
+    !['', 'local'].includes(driver?.Name ?? '') ||
     keys(driver?.Options).length > 0
   )
 }
