@@ -33,7 +33,6 @@ export const FAILURES = {
   HIJACK_OVER_HTTP2: { status: 400, grpc: 12, fault: 'client', says: 'hijack connection missing: this request needs HTTP/1.1' },
   NO_UPGRADE: { status: 500, grpc: 13, fault: 'client', says: 'no upgrade proto in request' },
   HTTP2_ABUSE: { status: 400, grpc: 8, fault: 'client', says: 'HTTP/2 connection ended' },
-  HTTP2_NOT_SERVED: { status: 505, grpc: 12, fault: 'client', says: 'HTTP/2 is not served on this listener' },
   NOT_HTTP: { status: 400, grpc: 13, fault: 'client', says: 'this is not HTTP' },
   NOT_TLS: { status: 400, grpc: 14, fault: 'client', says: 'this port speaks TLS' },
   // who asked

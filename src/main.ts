@@ -11,7 +11,6 @@ const stopped = new Promise<string>((resolve) => {
 
 const io: Io = {
   env: process.env,
-  isRoot: process.getuid?.() === 0,
   out: (line) => process.stdout.write(`${line}\n`),
   err: (line) => process.stderr.write(`${line}\n`),
   stopped,

@@ -35,8 +35,6 @@ export interface Limits {
   readonly idleSeconds: number
 }
 
-export const DEFAULT_LIMITS: Limits = { connections: 10_000, headSeconds: 10, idleSeconds: 75 }
-
 /** A client's FIN after an ordinary request means that it has gone (Go cancels the handler): it gets this long to be wrong. */
 const FAREWELL_MS = 500
 /** How long and how much of an unwanted body is read and thrown away, so that the refusal is not lost in a reset. */

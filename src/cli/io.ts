@@ -1,7 +1,6 @@
 /** What commands may do to the world outside: handed in by main.ts, replaced by tests. */
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>
-  readonly isRoot: boolean
   out(line: string): void
   err(line: string): void
   /** Resolves with the signal's name at the first SIGTERM or SIGINT. */

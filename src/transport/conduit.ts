@@ -45,7 +45,6 @@ export class Conduit {
   isGone = false
   /** Called once when the connection is gone, whoever is the receiver by then. */
   onGone: (() => void) | undefined
-  bytesIn = 0
   /** Stopped by its receiver. */
   #isHeld = false
   /** Stopped by the conduit that it feeds. */
@@ -127,14 +126,12 @@ export class Conduit {
 
   readonly #onRead = (count: number, buffer: Buffer): boolean => {
     this.#filled = count >= SCRATCH_BYTES
-    this.bytesIn += count
     this.receiver.received(buffer.subarray(0, count), this)
     // false makes Node note that the handle reads no more: it is not ours to say that once it was abandoned
     return this.isGone || !this.#isStopped
   }
 
   readonly #onData = (bytes: Buffer): void => {
-    this.bytesIn += bytes.length
     this.receiver.received(bytes, this)
   }
 

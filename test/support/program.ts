@@ -18,7 +18,6 @@ export const runProgram = async (
   const err: string[] = []
   const io: Io = {
     env,
-    isRoot: false,
     out: (line) => void out.push(line),
     err: (line) => void err.push(line),
     stopped: new Promise(() => {}),

@@ -337,7 +337,7 @@ test('readers that never read pin a constant, and give it back when they go', {
       pairs.push(made)
     }
     await until('all of them to be stuck', () => {
-      const before = pairs.reduce((sum, { legs }) => sum + legs[1].bytesIn, 0)
+      const before = pairs.reduce((sum, { legs }) => sum + legs[1].socket.bytesRead, 0)
       return before > READERS * 65_536
     })
     await pause(300)
