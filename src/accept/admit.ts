@@ -33,6 +33,6 @@ export const admit = (
   if (!isLoopbackHost(host) && !allowedHosts.has(hostName(host).toLowerCase()))
     throw new Failure(
       'HOST_NOT_SERVED',
-      `${hostName(host)}. An anonymous listener answers to loopback names; add --allow-host ${hostName(host)} to change that`,
+      `${hostName(host)}. An anonymous listener answers to loopback names; add --allowed-hosts ${hostName(host)} to change that`,
     )
 }

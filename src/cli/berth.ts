@@ -73,7 +73,7 @@ export class Berth {
     const builds = new Builds()
     this.#listeners = new Listeners({
       limits: config.limits,
-      allowedHosts: new Set(config.allowHost.map((host) => host.toLowerCase())),
+      allowedHosts: new Set(config.allowedHosts.map((host) => host.toLowerCase())),
       isAnonymous: config.anonymous,
       isBalancer: within(config.balancers),
       tls,

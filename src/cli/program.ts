@@ -25,9 +25,9 @@ const domain = () =>
   )
 const log = () =>
   new Option('--log <level>', 'the least severe line to log, to standard error').choices(LOG_LEVELS)
-const allowHost = () =>
+const allowedHosts = () =>
   new Option(
-    '--allow-host <name...>',
+    '--allowed-hosts <name...>',
     'a further host name that an anonymous TCP listener answers to',
   )
 const profile = () =>
@@ -84,7 +84,7 @@ export const createProgram = (io: Io, version: string): Command => {
       'serve one tenant, without asking who it is (loopback and unix sockets only)',
     )
     .option('--force', 'let an anonymous listener be reached from other machines')
-    .addOption(allowHost())
+    .addOption(allowedHosts())
     .addOption(profile())
     .addOption(log())
     .addOption(workers())

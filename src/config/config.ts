@@ -64,7 +64,7 @@ const SCHEMA = z.strictObject({
     .boolean()
     .default(false)
     .describe('let an anonymous listener be reached from other machines'),
-  allowHost: z
+  allowedHosts: z
     .array(z.string())
     .default([])
     .describe('further host names that an anonymous TCP listener answers to'),
@@ -193,7 +193,7 @@ const ENVIRONMENT: Readonly<Record<string, readonly [path: readonly string[], re
   BERTH_ENGINE: [['engine'], text],
   BERTH_ANONYMOUS: [['anonymous'], boolean],
   BERTH_FORCE: [['force'], boolean],
-  BERTH_ALLOW_HOST: [['allowHost'], words],
+  BERTH_ALLOWED_HOSTS: [['allowedHosts'], words],
   BERTH_PROFILE: [['profile'], text],
   BERTH_STATE: [['state'], text],
   BERTH_STORE: [['store'], text],

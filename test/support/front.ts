@@ -17,7 +17,7 @@ export const startFront = async (
       engine,
       anonymous: true,
       profile,
-      allowHost: ['d'],
+      allowedHosts: ['d'],
       log: 'silent',
       drainSeconds: 0,
     },
