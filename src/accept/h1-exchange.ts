@@ -1,12 +1,10 @@
 /** An HTTP/1 exchange: heads as text, bodies as the bytes of one connection. */
 import type { Failure } from '../errors.ts'
 import type { Connection, Exchange } from '../exchange.ts'
+import { ASSEMBLED_BYTES } from '../transport/buffers.ts'
 import type { Conduit } from '../transport/conduit.ts'
 import { type Framing, type RequestHead, type ResponseHead, UNTIL_CLOSE } from '../wire/head.ts'
 import { CONTINUE, statusLine, writeResponseHead } from '../wire/write-head.ts'
-
-/** Bodies up to here are written as one string with their head; longer ones as a second piece of one system call. */
-const INLINE_BYTES = 8192
 
 /** The connection's side of an exchange. */
 export interface Carrier {
@@ -87,7 +85,7 @@ export class H1Exchange implements Exchange {
     const text = writeResponseHead(this.head.method, head, framing, this.#closes)
     const { client } = this
     if (first.length === 0) return client.say(text)
-    if (first.length <= INLINE_BYTES) return client.sayWith(text, first)
+    if (text.length + first.length <= ASSEMBLED_BYTES) return client.sayWith(text, first)
     client.together(() => {
       client.say(text)
       client.forward(first, from)

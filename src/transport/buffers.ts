@@ -42,9 +42,13 @@ export const ASSEMBLED_BYTES = 16384
 
 let bench = Buffer.allocUnsafeSlow(ASSEMBLED_BYTES)
 
-/** Latin1 text and bytes in one piece, good until the next call: it must be written at once. */
+/**
+ * Latin1 text and bytes in one piece, good until the next call: it must be written at once.
+ * @throws RangeError where both are longer than ASSEMBLED_BYTES
+ */
 export const assemble = (text: string, bytes: Buffer): Buffer => {
   const end = text.length + bytes.length
+  if (end > ASSEMBLED_BYTES) throw new RangeError(`${end} bytes do not fit into one piece`)
   bench.write(text, 'latin1')
   bytes.copy(bench, text.length)
   return bench.subarray(0, end)

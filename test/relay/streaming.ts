@@ -29,6 +29,33 @@ test('the head of an answer leaves at once, and each piece of its body as it com
   await client.until('its end', ({ responses }) => responses[0]?.body === 'hello!')
 })
 
+test('a long head and the body that came with it arrive whole, whatever their lengths', async (t) => {
+  const engine = await RecordingEngine.start(t)
+  const url = await startFront(t, engine.url)
+  for (const [headBytes, bodyBytes] of [
+    [100, 8192],
+    [8000, 8000],
+    [9000, 8192],
+    [16_000, 8192],
+    [40_000, 10],
+    [40_000, 20_000],
+  ] as const) {
+    const stat = 'a'.repeat(headBytes)
+    const body = Array.from({ length: bodyBytes }, (_, i) =>
+      String.fromCharCode(97 + (i % 26)),
+    ).join('')
+    engine.answer = ({ socket }) => {
+      socket.write(
+        `HTTP/1.1 200 OK\r\nX-Docker-Container-Path-Stat: ${stat}\r\nContent-Length: ${bodyBytes}\r\n\r\n${body}`,
+      )
+    }
+    const client = rawClient(t, url).send(PING)
+    await client.until('its end', ({ responses }) => responses.length === 1)
+    t.ok(client.text.includes(`Path-Stat: ${stat}\r\n`), `a head of ${headBytes} bytes`)
+    t.equal(client.responses[0]?.body, body, `and a body of ${bodyBytes}`)
+  }
+})
+
 test('an answer streams while the body is still being sent', async (t) => {
   const engine = await RecordingEngine.start(t)
   const url = await startFront(t, engine.url)
