@@ -86,6 +86,8 @@ class Relay implements Asker, PumpOwner {
   readonly #head: string
   readonly #upload: Upload
   #connection!: UpstreamConnection
+  /** False while a retry is between two connections. */
+  #holdsConnection = false
   #isRetry = false
   #pump: Pump | undefined
   #isUploaded = true
@@ -114,6 +116,7 @@ class Relay implements Asker, PumpOwner {
 
   #ask(connection: UpstreamConnection): void {
     this.#connection = connection
+    this.#holdsConnection = true
     const upload = this.#upload
     if (upload.kind !== 'whole') connection.ask(this.#head, this.#errand.method, this)
     else
@@ -205,7 +208,7 @@ class Relay implements Asker, PumpOwner {
     this.#exchange.onGone = undefined
     this.#exchange.hijack(asked ? head : { ...head, status: 200, upgrade: undefined }, rest)
     void splice(this.#exchange.client, this.#connection.conduit).then(() => {
-      this.#pool.release(this.#connection, false)
+      this.#letGo(false)
       this.#settle()
     })
   }
@@ -220,7 +223,7 @@ class Relay implements Asker, PumpOwner {
       !this.#isSettled
     if (!mayRetry) return this.#fail(failure)
     this.#isRetry = true
-    this.#pool.release(this.#connection, false)
+    this.#letGo(false)
     this.#pool.open().then(
       (connection) =>
         this.#isSettled ? this.#pool.release(connection, true) : this.#ask(connection),
@@ -260,23 +263,30 @@ class Relay implements Asker, PumpOwner {
       !this.#hasSurplus &&
       !source.hasUnread &&
       !this.#wasRefusedMidway
-    this.#pool.release(this.#connection, reusable)
+    this.#letGo(reusable)
     this.#settle()
     this.#exchange.end()
   }
 
   // === ends ===
 
+  /** Gives the connection back to its pool, once. */
+  #letGo(reusable: boolean): void {
+    if (!this.#holdsConnection) return
+    this.#holdsConnection = false
+    this.#pool.release(this.#connection, reusable)
+  }
+
   #fail(failure: Failure): void {
     if (this.#isSettled) return
-    this.#pool.release(this.#connection, false)
+    this.#letGo(false)
     this.#settle(failure)
   }
 
   /** Nobody waits for the answer any more: the engine must see that at once, or it goes on for nothing. */
   readonly #abandon = (): void => {
     if (this.#isSettled) return
-    this.#pool.release(this.#connection, false)
+    this.#letGo(false)
     this.#settle()
     this.#exchange.abort()
   }
