@@ -56,6 +56,7 @@ export const FAILURES = {
   MALFORMED_RESPONSE: { status: 502, grpc: 13, fault: 'upstream', says: 'the engine sent a malformed answer' },
   // berth itself
   POLICY_UNKNOWN: { status: 503, grpc: 14, fault: 'berth', says: 'the policy of this tenant is not known' },
+  PLAN_UNKNOWN: { status: 503, grpc: 14, fault: 'berth', says: 'the plan of this tenant is not known' },
   ENDPOINT_UNKNOWN: { status: 503, grpc: 14, fault: 'berth', says: 'the endpoint of this tenant is not known' },
   STORE_UNAVAILABLE: { status: 503, grpc: 14, fault: 'berth', says: 'the store cannot be reached' },
   STORE_URL: { status: 500, grpc: 13, fault: 'berth', says: 'the store URL cannot be used' },

@@ -13,11 +13,12 @@ import { createLog, logExchanges } from '../observe/log.ts'
 import { DEFAULT_BODY_CAP } from '../policy/decide.ts'
 import { createServe, type Stages } from '../proxy.ts'
 import { Builds, createTunnel } from '../proxy-grpc.ts'
-import { initAuthority, openAuthority } from '../tenant/authority.ts'
+import { type Authority, initAuthority, openAuthority } from '../tenant/authority.ts'
 import { chargeFor } from '../tenant/charge.ts'
 import { Gate } from '../tenant/gate.ts'
 import { type EngineAddress, parseEngineAddress } from '../upstream/address.ts'
 import { Pools } from '../upstream/pool.ts'
+import { planOf } from './plans.ts'
 import { createPolicyFor } from './policies.ts'
 import {
   anonymousTenancy,
@@ -127,7 +128,7 @@ const stagesOf = (config: Config, tenancy: Tenancy, pools: Pools): Stages => {
     admit: (tenant, routeId) => {
       const charge = chargeFor(routeId)
       if (charge === undefined) return nothingToRelease
-      const ofTenant = config.plans[tenant.plan] ?? {}
+      const ofTenant = planOf(config, tenant.plan)
       return gate.enter({
         tenant: tenant.id,
         engine: tenant.endpoint,
@@ -205,12 +206,12 @@ const within = (networks: readonly string[]): ((address: string) => boolean) => 
 /** The certificates that a config names, or one of berth's own for the names that it has. */
 const certificatesOf = async (
   config: Config,
+  authority: Authority,
 ): Promise<[CertificateSource, ...CertificateSource[]]> => {
   const [first, ...others] = config.tls.certificates.map(
     (files) => ({ kind: 'files', ...files }) as const,
   )
   if (first !== undefined) return [first, ...others]
-  const authority = await openAuthority(authorityFolder(config), Date.now)
   const names = [
     ...config.domain.flatMap((name) => [name, `*.${name}`]),
     'localhost',
@@ -225,7 +226,7 @@ const certificatesOf = async (
 const terminator = async (config: Config, log: Logger): Promise<TlsTerminator> => {
   await initAuthority(authorityFolder(config), Date.now())
   const authority = await openAuthority(authorityFolder(config), Date.now)
-  const sources = await certificatesOf(config)
+  const sources = await certificatesOf(config, authority)
   const onError = (error: Error): void =>
     log.error({ reason: error.message }, 'a certificate has become unusable; the one before stays')
   const given = givenAuthorities(config).map(({ certificate }) => certificate)

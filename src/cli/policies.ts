@@ -5,6 +5,7 @@ import { definePolicies } from '../policy/effective.ts'
 import { type Policy, type Terms, withTerms } from '../policy/policy.ts'
 import type { Asking, Stages } from '../proxy.ts'
 import type { Matched } from '../route/match.ts'
+import { planOf } from './plans.ts'
 import { ANONYMOUS_ID } from './tenancy.ts'
 
 /** Put on everything that a tenant makes, so that it can be found again. */
@@ -27,7 +28,7 @@ export const termsOf = (
   config: Pick<Config, 'plans'>,
   tenant: Pick<Asking, 'id' | 'plan'>,
 ): Terms => {
-  const plan = config.plans[tenant.plan] ?? {}
+  const plan = planOf(config, tenant.plan)
   const isAnonymous = tenant.id === ANONYMOUS_ID
   return {
     ...(!isAnonymous && { labels: new Map([[OWNER_LABEL, tenant.id]]) }),

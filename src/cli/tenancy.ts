@@ -16,6 +16,7 @@ import { claimsIdentity, createIdentify } from '../tenant/identify.ts'
 import { Roster } from '../tenant/roster.ts'
 import { loadSeal, type Seal } from '../tenant/seal.ts'
 import { createThrottle } from '../tenant/throttle.ts'
+import { DEFAULT_PLAN } from './plans.ts'
 
 const MS = 1000
 
@@ -98,7 +99,7 @@ export const anonymousTenancy = (profile: string): Tenancy => {
   const anonymous: Asking = {
     id: ANONYMOUS_ID,
     endpoint: DEFAULT_ENDPOINT,
-    plan: 'default',
+    plan: DEFAULT_PLAN,
     policy: profile,
   }
   return {

@@ -1,8 +1,10 @@
 /** HostConfig: where a container touches the machine it runs on, key by key. */
+
 import { isList, type Json, text } from './json.ts'
 import { atMost, between, sysctl, tmpfsOptions, ulimit } from './limits.ts'
 import { logConfig, logDriver } from './logs.ts'
 import { BINDS, MOUNTS } from './mounts.ts'
+import { DOCKER_CAPABILITIES } from './policy.ts'
 import { portBindings } from './ports.ts'
 import { RESOURCES } from './resources.ts'
 import {
@@ -36,24 +38,6 @@ import { capability, capabilityOf, forcedSecurityOptions, group, securityOption 
 
 const withinMemory: Judge = (value, { policy }) => send(atMost(value, policy.terms.memory))
 
-/** Docker's own set, which a container keeps unless it drops them. */
-const DEFAULT_CAPABILITIES = [
-  'AUDIT_WRITE',
-  'CHOWN',
-  'DAC_OVERRIDE',
-  'FOWNER',
-  'FSETID',
-  'KILL',
-  'MKNOD',
-  'NET_BIND_SERVICE',
-  'NET_RAW',
-  'SETFCAP',
-  'SETGID',
-  'SETPCAP',
-  'SETUID',
-  'SYS_CHROOT',
-]
-
 const listed = (value: Json | undefined): readonly Json[] => (isList(value) ? value : [])
 
 /** Where only some capabilities are kept: those of docker's own set that are among them, and what was asked for. */
@@ -61,7 +45,7 @@ const capabilitiesKept: Force = (sent, { policy }, sibling) => {
   const only = policy.onlyCapabilities
   if (only === undefined) return sent
   const gone = new Set(listed(sibling('CapDrop')).map(capabilityOf))
-  const basic = gone.has('ALL') ? [] : DEFAULT_CAPABILITIES.filter((name) => !gone.has(name))
+  const basic = gone.has('ALL') ? [] : DOCKER_CAPABILITIES.filter((name) => !gone.has(name))
   const wanted = listed(sent).map(capabilityOf)
   return only.filter((name) => basic.includes(name) || wanted.includes(name))
 }

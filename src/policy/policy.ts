@@ -5,8 +5,8 @@ import { PROFILES, type Profile, VERDICTS, type Verdict } from './table.ts'
 const SIZE = /^[1-9]\d{0,11}[kmg]?$/
 const PORTS = /^[1-9]\d{0,4}-[1-9]\d{0,4}$/
 
-/** Docker's default set without what a container has no honest use for. */
-const CAPABILITIES = [
+/** Docker's own set, which a container keeps unless it drops them. */
+export const DOCKER_CAPABILITIES = [
   'AUDIT_WRITE',
   'CHOWN',
   'DAC_OVERRIDE',
@@ -56,7 +56,10 @@ export const policySchema = z.strictObject({
     .default({})
     .describe('verdicts by path, as `berth policy show` lists them'),
 
-  capabilities: z.array(z.string()).default(CAPABILITIES).describe('what --cap-add may name'),
+  capabilities: z
+    .array(z.string())
+    .default(DOCKER_CAPABILITIES)
+    .describe('what --cap-add may name'),
   onlyCapabilities: z.array(z.string()).optional().describe('containers keep none but these'),
   securityOptions: z
     .array(z.string())
