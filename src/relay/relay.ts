@@ -2,11 +2,11 @@
 import { asFailure, Failure } from '../errors.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Conduit } from '../transport/conduit.ts'
+import { collectAnswer } from '../upstream/answer.ts'
 import type { Asker, UpstreamConnection } from '../upstream/h1.ts'
 import type { Pool } from '../upstream/pool.ts'
 import type { Framing, ResponseHead } from '../wire/head.ts'
 import { CHUNKED, NO_BODY } from '../wire/head.ts'
-import { collectAnswer } from './answer.ts'
 import { collect } from './collect.ts'
 import type { Errand, Hijack, JudgePlan, Watch } from './errand.ts'
 import { JudgedUpload } from './judged-upload.ts'
@@ -17,6 +17,8 @@ import { splice } from './splice.ts'
 const EMPTY = Buffer.alloc(0)
 /** How much of a body that nobody wants is read before its request is sent. */
 const UNWANTED_BODY_CAP = 65536
+/** No answer that is amended comes near. */
+const AMENDED_ANSWER_CAP = 1 << 20
 
 /** RFC 9110 9.2.1: nothing happens when these are asked twice. */
 const isSafe = (method: string): boolean => method === 'GET' || method === 'HEAD'
@@ -186,7 +188,7 @@ class Relay implements Asker, PumpOwner {
   ): Promise<void> {
     const { conduit } = this.#connection
     try {
-      const body = await amend(await collectAnswer(conduit, head.framing, rest))
+      const body = await amend(await collectAnswer(conduit, head.framing, rest, AMENDED_ANSWER_CAP))
       if (this.#isSettled) return
       this.#exchange.respond(
         { ...head, framing: { kind: 'length', length: body.length } },

@@ -1,7 +1,7 @@
 /** A request of berth's own to an engine, answered whole: for the few things that berth needs to know or make itself. */
 import { Failure } from '../errors.ts'
-import { type BodyTracker, trackBody } from '../wire/body.ts'
 import type { ResponseHead } from '../wire/head.ts'
+import { collectAnswer } from './answer.ts'
 import type { Pool } from './pool.ts'
 
 export interface Question {
@@ -37,28 +37,14 @@ export const ask = async (pool: Pool, question: Question): Promise<EngineAnswer>
   let timer: NodeJS.Timeout | undefined
   try {
     return await new Promise<EngineAnswer>((resolve, reject) => {
-      const lost = (): void => reject(new Failure('ENGINE_GONE'))
       timer = setTimeout(() => reject(new Failure('ENGINE_TIMEOUT')), PATIENCE_MS)
-      const begun = (head: ResponseHead, rest: Buffer): void => {
-        const pieces: Buffer[] = []
-        let size = 0
-        const tracker: BodyTracker = trackBody(head.framing, (bytes, from, to) => {
-          size += to - from
-          if (size <= CAP) pieces.push(Buffer.from(bytes.subarray(from, to)))
-        })
-        const take = (bytes: Buffer): void => {
-          const end = tracker.take(bytes, 0, bytes.length)
-          if (tracker.isBroken || size > CAP)
-            reject(new Failure('MALFORMED_RESPONSE', 'its body is broken or too long'))
-          else if (tracker.isDone) {
-            reusable = head.keepAlive && end === bytes.length
-            resolve({ status: head.status, head, body: Buffer.concat(pieces) })
-          }
-        }
-        conduit.receiver = { received: take, ended: lost, gone: lost }
-        take(rest)
+      const answered = (head: ResponseHead, rest: Buffer): void => {
+        collectAnswer(conduit, head.framing, rest, CAP).then((body) => {
+          reusable = head.keepAlive && !conduit.hasUnread
+          resolve({ status: head.status, head, body })
+        }, reject)
       }
-      connection.ask(headOf(question), question.method, { answered: begun, unanswered: reject })
+      connection.ask(headOf(question), question.method, { answered, unanswered: reject })
       if (question.body !== undefined) conduit.send(question.body)
     })
   } finally {
