@@ -1,6 +1,7 @@
 /** What a tenant plants first and uses second: a symlink, a passwd, a subnet, a label, a name. It gets him no further. */
 import { test } from 'tap'
 import { docker, type Ran } from '../../fixtures/docker.ts'
+import type { Release } from '../../fixtures/engine.ts'
 import { fence, startFenced } from '../support/fenced.ts'
 
 const run = (host: string, ...args: string[]): Promise<Ran> =>
@@ -224,3 +225,26 @@ test('labels of reserved families never arrive, by whatever way', async (t) => {
   t.strictSame(await labelsOf('/networks/net'), { mine: '1' })
   t.match(await docker(url, ['image', 'inspect', 'image']), { code: 1 }, 'the commit was refused')
 })
+
+for (const release of ['current', 'old'] satisfies Release[])
+  test(`what no thing can be called is refused before an engine is asked about it (${release} engine)`, async (t) => {
+    const { through } = await startFenced(t, { release })
+    const places: ((name: string) => object)[] = [
+      (name) => ({ HostConfig: { NetworkMode: name } }),
+      (name) => ({ HostConfig: { PidMode: `container:${name}` } }),
+      (name) => ({ HostConfig: { VolumesFrom: [name] } }),
+      (name) => ({ NetworkingConfig: { EndpointsConfig: { [name]: {} } } }),
+    ]
+    for (const place of places) {
+      for (const name of ['.', '..', '/', '/box', 'a/../box', 'a//b', 'box/']) {
+        const body = { Image: 'busybox', ...place(name) }
+        const answer = await through.call('POST', '/containers/create', body)
+        t.match([answer.status, answer.body.toString()], [400, / is not the name of a /], name)
+      }
+      for (const name of ['\0', '%2e%2e', 'a b', 'ü', 'a\nb', 'a'.repeat(300), 'ab'.repeat(32)]) {
+        const body = { Image: 'busybox', ...place(name) }
+        const { status } = await through.call('POST', '/containers/create', body)
+        t.ok(status < 500, `${status} ${JSON.stringify(body)}`)
+      }
+    }
+  })
