@@ -86,10 +86,9 @@ export class H1Exchange implements Exchange {
     const { client } = this
     if (first.length === 0) return client.say(text)
     if (text.length + first.length <= ASSEMBLED_BYTES) return client.sayWith(text, first)
-    client.together(() => {
-      client.say(text)
-      client.forward(first, from)
-    })
+    // not in one write: what is corked counts as not taken, and would cost a copy of its own
+    client.say(text)
+    client.forward(first, from)
   }
 
   hijack(head: ResponseHead, first: Buffer): void {

@@ -1,6 +1,8 @@
 /** The memory that reads go through: one scratch for everybody, a few large buffers on loan, and a budget for what is stuck. */
 
-/** What one read may bring at most while a stream is not known to be fast. */
+/** What one read may bring while nothing is known of a stream, or its reader was slow: what a stall pins as a rule. */
+export const FIRST_BYTES = 16384
+/** What one read may bring once it has filled that. */
 export const SCRATCH_BYTES = 65536
 /** What one read may bring on a fast stream: fewer system calls and no copy. */
 const LOAN_BYTES = 1 << 20
@@ -8,8 +10,10 @@ const LOAN_BYTES = 1 << 20
 const LOANS = 8
 /** How many returned loans are kept for the next stream. */
 const SPARE_LOANS = 2
+/** How many pieces of memory that were needed longer are kept for the next stream that is slow for a moment. */
+const SPARE_PIECES = 16
 /** Bytes copied for readers that do not read, over the whole process, before every further read is cut to `CRUMB_BYTES`. */
-const STUCK_BUDGET = 12 << 20
+const STUCK_BUDGET = 8 << 20
 const CRUMB_BYTES = 4096
 
 /**
@@ -17,13 +21,17 @@ const CRUMB_BYTES = 4096
  * the same memory. A loan belongs to one stream until its write has been taken by the kernel.
  */
 const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES)
+const first = scratch.subarray(0, FIRST_BYTES)
 const crumb = scratch.subarray(0, CRUMB_BYTES)
 const spare: Buffer[] = []
 let lent = 0
 let stuck = 0
 
 /** The shared buffer for the next read: small while too much is stuck, so that even the slowest readers pin a constant. */
-export const sharedBuffer = (): Buffer => (stuck < STUCK_BUDGET ? scratch : crumb)
+export const sharedBuffer = (isBrisk: boolean): Buffer => {
+  if (stuck >= STUCK_BUDGET) return crumb
+  return isBrisk ? scratch : first
+}
 
 /** A buffer of one's own, or undefined when all are out. */
 export const borrow = (): Buffer | undefined => {
@@ -37,27 +45,62 @@ export const giveBack = (loan: Buffer): void => {
   if (spare.length < SPARE_LOANS) spare.push(loan)
 }
 
-/** The most that is put together in one piece. */
-export const ASSEMBLED_BYTES = 16384
-
-let bench = Buffer.allocUnsafeSlow(ASSEMBLED_BYTES)
-
 /**
- * Latin1 text and bytes in one piece, good until the next call: it must be written at once.
- * @throws RangeError where both are longer than ASSEMBLED_BYTES
+ * Memory in which lent bytes are copied to be written at once. The kernel nearly always takes such a piece whole; then
+ * the same memory serves the next one, on whatever stream. A copy a read would be garbage by the megabyte.
  */
-export const assemble = (text: string, bytes: Buffer): Buffer => {
-  const end = text.length + bytes.length
-  if (end > ASSEMBLED_BYTES) throw new RangeError(`${end} bytes do not fit into one piece`)
-  bench.write(text, 'latin1')
-  bytes.copy(bench, text.length)
-  return bench.subarray(0, end)
+export class Bench {
+  readonly size: number
+  #current: Buffer
+  readonly #spare: Buffer[] = []
+
+  constructor(size: number) {
+    this.size = size
+    this.#current = Buffer.allocUnsafeSlow(size)
+  }
+
+  /** Good until the next call. */
+  copy(bytes: Buffer): Buffer {
+    bytes.copy(this.#current)
+    return this.#current.subarray(0, bytes.length)
+  }
+
+  /**
+   * Latin1 text with bytes behind it; good until the next call.
+   * @throws RangeError where both together are longer than `size`
+   */
+  assemble(text: string, bytes: Buffer): Buffer {
+    const end = text.length + bytes.length
+    if (end > this.size) throw new RangeError(`${end} bytes do not fit into one piece`)
+    this.#current.write(text, 'latin1')
+    bytes.copy(this.#current, text.length)
+    return this.#current.subarray(0, end)
+  }
+
+  /** What was made last is still needed: the next piece gets other memory. */
+  keep(): Buffer {
+    const kept = this.#current
+    this.#current = this.#spare.pop() ?? Buffer.allocUnsafeSlow(this.size)
+    return kept
+  }
+
+  giveBack(kept: Buffer): void {
+    if (this.#spare.length < SPARE_PIECES) this.#spare.push(kept)
+  }
 }
 
-/** What was put together last is still needed: the next piece gets other memory. */
-export const keepAssembled = (): void => {
-  bench = Buffer.allocUnsafeSlow(ASSEMBLED_BYTES)
-}
+/** The most that is put together in one piece. */
+export const ASSEMBLED_BYTES = FIRST_BYTES
+
+/** Three sizes, so that what is kept for a slow reader is not much larger than what he was sent. */
+const BENCHES = [CRUMB_BYTES, FIRST_BYTES, SCRATCH_BYTES].map((size) => new Bench(size))
+
+/** The smallest bench for a piece of so many bytes; undefined for more than one read brings. */
+export const benchFor = (bytes: number): Bench | undefined =>
+  BENCHES.find(({ size }) => bytes <= size)
+
+/** The bench on which heads are put together with what came behind them. */
+export const assembly = new Bench(ASSEMBLED_BYTES)
 
 /** Counts bytes that wait for a reader; `pinned(-n)` when they have gone. */
 export const pinned = (bytes: number): void => {

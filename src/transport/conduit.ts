@@ -1,10 +1,12 @@
 /** One socket as a source and a sink of bytes: back-pressure, half-close and reset in one place for both legs. */
 import type { Socket } from 'node:net'
 import {
-  assemble,
+  assembly,
+  type Bench,
+  benchFor,
   borrow,
+  FIRST_BYTES,
   giveBack,
-  keepAssembled,
   pinned,
   SCRATCH_BYTES,
   sharedBuffer,
@@ -58,12 +60,17 @@ export class Conduit {
   #loanIsBusy = false
   /** True where each read brings a buffer of its own, which needs no copy to be kept. */
   readonly #handsOver: boolean
-  #filled = false
+  #lastRead = 0
+  /** Whether the last read filled its buffer: more was there. */
+  #isFull = false
   #isStuck = false
   /** The conduit that waits until this one has taken what it sent. */
   #waiting: Conduit | undefined
   #onTaken: (() => void) | undefined
   #pinned = 0
+  /** The copy that a write under way still reads from, and where its memory belongs. */
+  #bench: Bench | undefined
+  #kept: Buffer | undefined
   #resetTimer: NodeJS.Timeout | undefined
 
   /**
@@ -125,7 +132,8 @@ export class Conduit {
   }
 
   readonly #onRead = (count: number, buffer: Buffer): boolean => {
-    this.#filled = count >= SCRATCH_BYTES
+    this.#lastRead = count
+    this.#isFull = count === buffer.length
     this.receiver.received(buffer.subarray(0, count), this)
     // false makes Node note that the handle reads no more: it is not ours to say that once it was abandoned
     return this.isGone || !this.#isStopped
@@ -135,12 +143,20 @@ export class Conduit {
     this.receiver.received(bytes, this)
   }
 
-  /** Asked after each read for the buffer of the next. */
+  /**
+   * Asked after each read for the buffer of the next. A stream works its way up: each buffer that it fills, with a
+   * reader that keeps up, earns it the next larger one.
+   */
   readonly #nextBuffer = (): Buffer => {
-    if (this.#loanIsBusy) return sharedBuffer() // held: the next read comes after the loan has gone back
-    if (this.#filled && !this.#isStuck && !this.isGone) this.#loan ??= borrow()
+    // held: the next read comes after the loan has gone back
+    if (this.#loanIsBusy) return sharedBuffer(false)
+    const isBrisk =
+      !this.#isStuck &&
+      !this.isGone &&
+      this.#lastRead >= (this.#isFull ? FIRST_BYTES : SCRATCH_BYTES)
+    if (isBrisk && this.#lastRead >= SCRATCH_BYTES) this.#loan ??= borrow()
     else this.#dropLoan()
-    return this.#loan ?? sharedBuffer()
+    return this.#loan ?? sharedBuffer(isBrisk)
   }
 
   // === sink ===
@@ -157,9 +173,8 @@ export class Conduit {
    */
   sayWith(text: string, bytes: Buffer): void {
     if (this.#isClosedForWriting()) return
-    const piece = assemble(text, bytes)
-    this.socket.write(piece, this.#onWritten)
-    if (this.socket.writableLength > 0) keepAssembled()
+    this.socket.write(assembly.assemble(text, bytes), this.#onWritten)
+    if (this.socket.writableLength > 0) assembly.keep()
   }
 
   /** Writes bytes that are this process's to keep. */
@@ -170,6 +185,7 @@ export class Conduit {
   /**
    * Writes what `source` has just delivered, and makes it wait when this side is slow. The next read waits for the
    * write's own callback: below the high-water mark 'drain' never comes, while libuv still holds the pointer.
+   * TLS sockets never take anything at once: what is sent to one is copied for good.
    */
   forward(bytes: Buffer, source: Conduit): void {
     if (this.#isClosedForWriting()) return
@@ -178,13 +194,19 @@ export class Conduit {
       if (this.socket.writableLength === 0) return
       source.#loanIsBusy = true
     } else {
-      this.socket.write(source.#handsOver ? bytes : Buffer.from(bytes), this.#onWritten)
+      const bench = this.#handsOver || source.#handsOver ? undefined : benchFor(bytes.length)
+      this.socket.write(bench?.copy(bytes) ?? source.#keepable(bytes), this.#onWritten)
       if (this.socket.writableLength === 0) {
         source.#isStuck = false
         return
       }
-      this.#pinned += bytes.length
-      pinned(bytes.length)
+      if (bench !== undefined) {
+        this.#bench = bench
+        this.#kept = bench.keep()
+      }
+      const size = bench?.size ?? bytes.length
+      this.#pinned += size
+      pinned(size)
     }
     source.#isStuck = true
     source.#isWaiting = true
@@ -203,6 +225,11 @@ export class Conduit {
   whenTaken(then: () => void): void {
     if (this.socket.writableLength === 0) then()
     else this.#onTaken = then
+  }
+
+  /** Delivered bytes as a buffer of their own. */
+  #keepable(bytes: Buffer): Buffer {
+    return this.#handsOver ? bytes : Buffer.from(bytes)
   }
 
   #ownsLoanOf(bytes: Buffer): boolean {
@@ -224,6 +251,10 @@ export class Conduit {
 
   /** Everything has been taken, or never will be: the source may go on. */
   #release(): void {
+    if (this.#kept !== undefined) {
+      this.#bench?.giveBack(this.#kept)
+      this.#kept = undefined
+    }
     if (this.#pinned > 0) {
       pinned(-this.#pinned)
       this.#pinned = 0
