@@ -1,15 +1,26 @@
 /** The way of a build: which road its gRPC takes, and what is looked at on it. */
+import { randomUUID } from 'node:crypto'
 import type { Endpoint } from './endpoint/endpoint.ts'
 import { Failure } from './errors.ts'
 import type { Call, Connection, Exchange } from './exchange.ts'
 import { exchanges } from './observe/events.ts'
 import { decide } from './policy/decide.ts'
-import { judgeSolve, treatmentOf } from './policy/grpc.ts'
+import {
+  isNotGranted,
+  readSolve,
+  refuseEntitlements,
+  SOLVE_METHOD,
+  solvesForEntitlements,
+  type Treatment,
+  treatmentOf,
+} from './policy/grpc.ts'
 import type { Policy } from './policy/policy.ts'
 import type { Asking, Stages } from './proxy.ts'
+import { type Note, noteOrThrow, notesOf } from './proxy-audit.ts'
 import { metadata, relayCall } from './relay/grpc.ts'
 import { channelFor } from './relay/grpc-channels.ts'
 import { Claims } from './relay/grpc-claims.ts'
+import { Grants } from './relay/grpc-grants.ts'
 import { tunnel } from './relay/grpc-tunnel.ts'
 import { upgradeFor } from './relay/request-head.ts'
 import { splice } from './relay/splice.ts'
@@ -24,7 +35,7 @@ import { fieldValue, NO_BODY, type RequestHead, type ResponseHead } from './wire
  * - `opaque`: the connection is spliced, and nothing of it is read
  * - `judged`: HTTP/2 ends here, and each call is looked at
  */
-export type GrpcRoad = 'opaque' | 'judged' | { readonly refuse: Failure }
+type GrpcRoad = 'opaque' | 'judged'
 
 /** What is known of whoever builds, where the request has come so far. */
 export interface Build {
@@ -32,6 +43,7 @@ export interface Build {
   readonly policy: Policy
   readonly endpoint: Endpoint
   readonly pool: Pool
+  readonly note: Note | undefined
 }
 
 /** The route that every way of building goes by: its policy and its charge are those of gRPC, however it came. */
@@ -39,17 +51,14 @@ export const GRPC: Matched = match('POST', '/grpc')
 const SESSION_ID = 'x-docker-expose-session-uuid'
 const EMPTY = Buffer.alloc(0)
 
-/** Where nothing that a build can ask for reaches beyond the tenant's own engine, it need not be read. */
-export const roadOf = (policy: Policy): GrpcRoad => {
-  if (policy.profile === 'open' || policy.mode === 'audit') return 'opaque'
-  if (policy.profile === 'dedicated') return 'judged'
-  return {
-    refuse: new Failure(
-      'POLICY_DENIED',
-      "the builder of this engine shows everybody's builds; build elsewhere and push, or build with DOCKER_BUILDKIT=0",
-    ),
-  }
-}
+/** Everybody's builds are seen by whoever may build there at all. */
+const refusalOf = ({ profile }: Policy): Failure | undefined =>
+  profile === 'shared'
+    ? new Failure(
+        'POLICY_DENIED',
+        "the builder of this engine shows everybody's builds; build elsewhere and push, or build with DOCKER_BUILDKIT=0",
+      )
+    : undefined
 
 /** What a call is charged as: a build lasts as long as its Solve, and all other calls belong to one. */
 export const chargedAs = (exchange: Exchange, matched: Matched): string =>
@@ -59,11 +68,11 @@ export const chargedAs = (exchange: Exchange, matched: Matched): string =>
 
 export class Builds {
   readonly #claims = new Claims()
-  readonly #roadOf: (policy: Policy, endpoint: Endpoint) => GrpcRoad
-
-  constructor(road: (policy: Policy, endpoint: Endpoint) => GrpcRoad = roadOf) {
-    this.#roadOf = road
-  }
+  readonly #grants = new Grants({
+    method: SOLVE_METHOD,
+    messages: () => solvesForEntitlements(randomUUID()),
+    isRefusal: isNotGranted,
+  })
 
   /**
    * Sessions bring files and secrets to builds: an id is the tenant's who named it first.
@@ -81,49 +90,70 @@ export class Builds {
     this.#claims.claim(JSON.stringify(address), id, tenant.id)
   }
 
+  /** Where nothing that a build can ask for reaches beyond the tenant's own engine, it need not be read. */
+  async #roadOf(build: Build): Promise<GrpcRoad> {
+    const { policy, note } = build
+    if (policy.profile === 'open') return 'opaque'
+    if (note !== undefined || policy.profile !== 'dedicated') return 'judged'
+    return (await this.#grants.areNone(targetOf(build))) ? 'opaque' : 'judged'
+  }
+
   /** POST /grpc, or one call. `opaquely` relays the upgrade as any other. */
   async serve(exchange: Exchange, build: Build, opaquely: () => Promise<void>): Promise<void> {
-    const { call } = exchange
-    const road = this.#roadOf(build.policy, build.endpoint)
-    if (typeof road === 'object') throw road.refuse
-    if (call !== undefined) return this.#serveCall(exchange, call, build, road)
-    if (exchange.canHijack) upgradeFor('h2c', exchange.head)
-    if (!exchange.canHijack || (road === 'opaque' && build.endpoint.build === undefined))
-      return opaquely()
+    const { policy, endpoint, note } = build
+    const refusal = refusalOf(policy)
+    if (refusal !== undefined) noteOrThrow(note, GRPC.route.id, refusal)
+    if (exchange.call !== undefined) return this.#serveCall(exchange, exchange.call, build)
+    if (!exchange.canHijack) return opaquely()
+    upgradeFor('h2c', exchange.head)
+    const road = await this.#roadOf(build)
+    if (exchange.isGone) return
     if (road === 'judged') return exchange.speakH2()
-    const builder = await dial(build.endpoint.build as NonNullable<Endpoint['build']>)
+    if (endpoint.build === undefined) return opaquely()
+    const builder = await dial(endpoint.build)
     if (exchange.isGone) return builder.destroy()
     exchange.hijack(SWITCHED, EMPTY)
     await splice(exchange.client, builder)
   }
 
-  async #serveCall(
-    exchange: Exchange,
-    call: Call,
-    build: Build,
-    road: 'opaque' | 'judged',
-  ): Promise<void> {
-    const judge = road === 'judged' ? this.#judgeOf(call, build) : undefined
+  /** A connection that ends here has its calls judged, whatever its engine grants: reading them has become free. */
+  async #serveCall(exchange: Exchange, call: Call, build: Build): Promise<void> {
+    const judge = build.policy.profile === 'open' ? undefined : this.#judgeOf(call, build)
     await relayCall(exchange, call, () => channelFor(exchange.connection, targetOf(build)), judge)
   }
 
   /** @throws Failure POLICY_DENIED for a call that is not served at all */
-  #judgeOf(call: Call, { tenant, endpoint }: Build): ((message: Buffer) => void) | undefined {
-    const treatment = treatmentOf(call.method)
+  #judgeOf(call: Call, build: Build): ((message: Buffer) => void) | undefined {
+    const { tenant, endpoint, note } = build
+    const treatment = this.#treatmentOf(call, note)
     if (treatment === 'session') {
       const id = metadata(call, SESSION_ID)
       if (id !== undefined) this.#claim(id, tenant, endpoint)
     }
     if (treatment !== 'solve') return undefined
     return (message) => {
-      const { ref, sessions } = judgeSolve(message)
+      const { ref, sessions, entitlements } = readSolve(message)
       for (const id of [ref, ...sessions]) if (id !== '') this.#claim(id, tenant, endpoint)
+      try {
+        refuseEntitlements(entitlements)
+      } catch (error) {
+        noteOrThrow(note, `${GRPC.route.id}.entitlements`, error)
+      }
+    }
+  }
+
+  #treatmentOf({ method }: Call, note: Note | undefined): Treatment {
+    try {
+      return treatmentOf(method)
+    } catch (error) {
+      noteOrThrow(note, GRPC.route.id, error)
+      return 'pass'
     }
   }
 
   /** Where a connection that speaks gRPC from its first byte may be spliced into, or undefined where it has to be read. */
-  targetFor(build: Build): GrpcTarget | undefined {
-    return this.#roadOf(build.policy, build.endpoint) === 'opaque' ? targetOf(build) : undefined
+  async targetFor(build: Build): Promise<GrpcTarget | undefined> {
+    return (await this.#roadOf(build)) === 'opaque' ? targetOf(build) : undefined
   }
 }
 
@@ -173,7 +203,8 @@ export const createTunnel =
     try {
       const endpoint = await stages.ready(tenant)
       const pool = stages.pools.of(endpoint.key, endpoint.address)
-      const target = builds.targetFor({ tenant, policy, endpoint, pool })
+      const note = notesOf(id, tenant, GRPC, policy)
+      const target = await builds.targetFor({ tenant, policy, endpoint, pool, note })
       if (target === undefined || client.isGone) {
         release()
         return false

@@ -5,6 +5,7 @@ import { Failure } from './errors.ts'
 import type { Mention } from './policy/hearing.ts'
 import { asksForOrigins, type ImageName, judgeImage, printImage, pullOf } from './policy/images.ts'
 import type { Policy } from './policy/policy.ts'
+import { type Note, noteOrThrow } from './proxy-audit.ts'
 import type { Watch } from './relay/errand.ts'
 import { lookUp } from './relay/look-up.ts'
 import { watchPull } from './relay/pull-watch.ts'
@@ -44,6 +45,23 @@ const refuseImage = async (
     )
 }
 
+/** @throws Failure POLICY_DENIED */
+const judgedId = async (
+  policy: Policy,
+  engine: Engine,
+  mention: Mention,
+): Promise<string | undefined> => {
+  const { path, name } = mention
+  if (path !== 'Image' && !IMAGE_ID.test(name))
+    throw new Failure(
+      'POLICY_DENIED',
+      `${path} names ${JSON.stringify(name)} (policy '${policy.name}'): a name can be given to another image at any time. Name it by its id, sha256:...`,
+    )
+  const id = await imageIdOf(engine, name)
+  if (id !== undefined) await refuseImage(policy, engine, mention, id)
+  return id
+}
+
 /**
  * Judges the images that a create names.
  * @returns the id behind each name; an image that is not there yet has none, and docker will pull it
@@ -53,21 +71,18 @@ export const judgeImages = async (
   policy: Policy,
   engine: Engine,
   mentions: readonly Mention[],
+  note: Note | undefined,
 ): Promise<ReadonlyMap<string, string>> => {
   const ids = new Map<string, string>()
-  if (!asksForOrigins(policy) || policy.mode === 'audit') return ids
+  if (!asksForOrigins(policy)) return ids
   for (const mention of mentions) {
     if (mention.kind !== 'image') continue
-    const { path, name } = mention
-    if (path !== 'Image' && !IMAGE_ID.test(name))
-      throw new Failure(
-        'POLICY_DENIED',
-        `${path} names ${JSON.stringify(name)} (policy '${policy.name}'): a name can be given to another image at any time. Name it by its id, sha256:...`,
-      )
-    const id = await imageIdOf(engine, name)
-    if (id === undefined) continue
-    await refuseImage(policy, engine, mention, id)
-    ids.set(name, id)
+    try {
+      const id = await judgedId(policy, engine, mention)
+      if (id !== undefined) ids.set(mention.name, id)
+    } catch (error) {
+      noteOrThrow(note, mention.path, error)
+    }
   }
   return ids
 }

@@ -5,6 +5,7 @@ import type { Findings } from './policy/hearing.ts'
 import { asksForOrigins } from './policy/images.ts'
 import { judgeObject, leansOn } from './policy/objects.ts'
 import type { Policy } from './policy/policy.ts'
+import { type Note, noteOrThrow } from './proxy-audit.ts'
 import { type Engine, judgeImages, recheckImage } from './proxy-images.ts'
 import type { Amend, BodyJudge, JudgePlan } from './relay/errand.ts'
 import { lookUp } from './relay/look-up.ts'
@@ -18,14 +19,18 @@ export const judgeObjects = async (
   policy: Policy,
   { pool, version }: Engine,
   findings: Pick<Findings, 'references'>,
+  note: Note | undefined,
 ): Promise<void> => {
-  if (policy.mode === 'audit') return
   const waiting = [...leansOn(findings)]
   for (const mention of waiting) {
     const { kind, name } = mention
     if (kind !== 'container' && kind !== 'network' && kind !== 'volume') continue
-    const inspected = await lookUp(pool, version, kind, name)
-    if (inspected !== undefined) waiting.push(...judgeObject(policy, mention, inspected))
+    try {
+      const inspected = await lookUp(pool, version, kind, name)
+      if (inspected !== undefined) waiting.push(...judgeObject(policy, mention, inspected))
+    } catch (error) {
+      noteOrThrow(note, mention.path, error)
+    }
   }
 }
 
@@ -36,12 +41,15 @@ export type Judgeable = Extract<Plan, { readonly rules: Rules }>
 export class Judged {
   readonly #policy: Policy
   readonly #engine: Engine
+  readonly #note: Note | undefined
   #findings: Findings | undefined
   #imageIds: ReadonlyMap<string, string> = new Map()
 
-  constructor(policy: Policy, engine: Engine) {
+  /** @param note takes down what mode `audit` lets through */
+  constructor(policy: Policy, engine: Engine, note: Note | undefined) {
     this.#policy = policy
     this.#engine = engine
+    this.#note = note
   }
 
   /** What relay does with the body that `plan` speaks of. */
@@ -52,7 +60,10 @@ export class Judged {
   }
 
   #begin(rules: Rules, onOutput: (bytes: Uint8Array) => void): BodyJudge {
-    const transform = rules.begin({ onOutput })
+    const note = this.#note
+    const transform = rules.begin(
+      note === undefined ? { onOutput } : { onOutput, onDecision: note },
+    )
     return {
       write: (bytes) => transform.write(bytes),
       settle: () => this.#settle(transform.settle()),
@@ -64,10 +75,11 @@ export class Judged {
     this.#findings = findings
     const { references, preparations } = findings
     if (references.length > 0) {
-      await judgeObjects(this.#policy, this.#engine, findings)
-      this.#imageIds = await judgeImages(this.#policy, this.#engine, references)
+      await judgeObjects(this.#policy, this.#engine, findings, this.#note)
+      this.#imageIds = await judgeImages(this.#policy, this.#engine, references, this.#note)
     }
-    if (preparations.length === 0) return
+    // what is only audited keeps its own paths, and needs none of what would have stood for them
+    if (preparations.length === 0 || this.#note !== undefined) return
     const { pool, version } = this.#engine
     await prepare(pool, version, this.#image, preparations)
   }
@@ -79,7 +91,7 @@ export class Judged {
 
   /** Warnings go where docker shows them: into the engine's own answer to a create. */
   readonly amend: Amend = (status) => {
-    if (status !== 201) return undefined
+    if (status !== 201 || this.#note !== undefined) return undefined
     const warnings = this.#findings?.warnings ?? []
     const image = asksForOrigins(this.#policy) ? this.#image : undefined
     if (warnings.length === 0 && image === undefined) return undefined

@@ -5,8 +5,9 @@ import type { Origins } from './endpoint/origins.ts'
 import { Failure } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 import { exchanges } from './observe/events.ts'
-import { decide, type Permit } from './policy/decide.ts'
+import { type DecideOptions, decide, type Permit } from './policy/decide.ts'
 import type { Policy } from './policy/policy.ts'
+import { type Note, notesOf } from './proxy-audit.ts'
 import { type Build, type Builds, chargedAs, GRPC } from './proxy-grpc.ts'
 import { type Engine, pullWatchFor } from './proxy-images.ts'
 import { type Judgeable, Judged, judgeObjects } from './proxy-judged.ts'
@@ -53,6 +54,8 @@ export interface Stages {
  */
 export const createServe = (stages: Stages, builds: Builds) => {
   const limits = { bodyCap: stages.bodyCap }
+  const optionsFor = (note: Note | undefined): DecideOptions =>
+    note === undefined ? limits : { ...limits, onDecision: note }
   return async (exchange: Exchange): Promise<void> => {
     const started = performance.now()
     const { head } = exchange
@@ -65,13 +68,14 @@ export const createServe = (stages: Stages, builds: Builds) => {
       tenant = asking instanceof Promise ? await asking : asking
       matched = exchange.call ? GRPC : match(head.method, head.target) // what for
       const policy = stages.policy(tenant, matched)
-      const permit = decide(policy, matched.route, matched.query, limits) // may they
+      const note = notesOf(exchange.id, tenant, matched, policy)
+      const permit = decide(policy, matched.route, matched.query, optionsFor(note)) // may they
       const turn = stages.admit(tenant, chargedAs(exchange, matched)) // is it their turn
       release = turn instanceof Promise ? await turn : turn
       const place = stages.ready(tenant) // where it lives
       const endpoint = place instanceof Promise ? await place : place
       const pool = stages.pools.of(endpoint.key, endpoint.address)
-      const build: Build = { tenant, policy, endpoint, pool }
+      const build: Build = { tenant, policy, endpoint, pool, note }
       builds.claim(exchange, matched, build)
       const engine: Engine = {
         pool,
@@ -79,9 +83,10 @@ export const createServe = (stages: Stages, builds: Builds) => {
         name: endpoint.key,
         origins: stages.origins,
       }
-      if (permit.references.length > 0) await judgeObjects(policy, engine, permit)
+      if (permit.references.length > 0) await judgeObjects(policy, engine, permit, note)
       const asked = matched
-      const through = () => relay(exchange, pool, errandOf(exchange, asked, permit, policy, engine))
+      const through = () =>
+        relay(exchange, pool, errandOf(exchange, asked, permit, policy, engine, note))
       if (matched.route === GRPC.route) await builds.serve(exchange, build, through)
       else await through() // let it through
     } catch (error) {
@@ -113,6 +118,7 @@ const errandOf = (
   permit: Permit,
   policy: Policy,
   engine: Engine,
+  note: Note | undefined,
 ): Errand => {
   const { route } = matched
   const { apiVersion } = engine.pool.learned
@@ -125,7 +131,7 @@ const errandOf = (
   const isJudged = plan.kind === 'judge' || plan.kind === 'rewrite'
   if (isJudged && contentType !== undefined && !hasBody)
     throw new Failure('MALFORMED_BODY', 'it is empty, and JSON is not')
-  const judged = isJudged ? new Judged(policy, engine) : undefined
+  const judged = isJudged ? new Judged(policy, engine, note) : undefined
   const isPull = route.id === 'image.create'
   // one literal, always of one shape: whoever reads it on the hot path finds its members where they always were
   return {

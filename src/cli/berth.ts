@@ -9,7 +9,7 @@ import { type Config, ConfigError } from '../config/config.ts'
 import { createDirectory, DEFAULT_ENDPOINT } from '../endpoint/directory.ts'
 import { Origins } from '../endpoint/origins.ts'
 import { exchanges } from '../observe/events.ts'
-import { createLog, logExchanges } from '../observe/log.ts'
+import { createLog, logEvents } from '../observe/log.ts'
 import { DEFAULT_BODY_CAP } from '../policy/decide.ts'
 import { createServe, type Stages } from '../proxy.ts'
 import { Builds, createTunnel } from '../proxy-grpc.ts'
@@ -69,7 +69,7 @@ export class Berth {
     this.log = log
     this.#tenancy = tenancy
     this.#tls = tls
-    this.#unsubscribe = config.log === 'silent' ? () => {} : logExchanges(log)
+    this.#unsubscribe = config.log === 'silent' ? () => {} : logEvents(log)
     const stages = stagesOf(config, tenancy, this.#pools)
     const builds = new Builds()
     this.#listeners = new Listeners({

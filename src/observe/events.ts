@@ -16,6 +16,20 @@ export interface ExchangeEvent {
     | undefined
 }
 
+/** What a policy in mode `audit` would have done, and did not. */
+export interface AuditEvent {
+  readonly id: string
+  readonly tenant: string
+  readonly route: string
+  readonly policy: string
+  /** The key of the body or query, or what the request names: never a value of the client's. */
+  readonly path: string
+  readonly verdict: string
+  /** True where the request would have been refused; false where something would have been changed or left out. */
+  readonly refused: boolean
+  readonly why: string | undefined
+}
+
 class Topic<Event> {
   readonly #channel: Channel
 
@@ -41,3 +55,4 @@ class Topic<Event> {
 }
 
 export const exchanges = new Topic<ExchangeEvent>('exchange')
+export const audits = new Topic<AuditEvent>('audit')

@@ -7,7 +7,7 @@ import { readFields } from './grpc-fields.ts'
  * - `solve`: starts a build; its message is read first
  * - `session`: brings the tenant's files and secrets to a build, under an id that is his
  */
-type Treatment = 'pass' | 'solve' | 'session'
+export type Treatment = 'pass' | 'solve' | 'session'
 
 const METHODS = {
   '/moby.buildkit.v1.Control/Solve': 'solve',
@@ -54,14 +54,20 @@ export const treatmentOf = (method: string): Treatment => {
 const SERVICE = /^\/([A-Za-z0-9_.]{1,80}\/[A-Za-z0-9_]{1,40})$/
 const serviceOf = (method: string): string => SERVICE.exec(method)?.[1] ?? 'asked for'
 
-/** What is read of a SolveRequest (moby/buildkit, api/services/control/control.proto). */
+/** The method that starts a build. */
+export const SOLVE_METHOD = '/moby.buildkit.v1.Control/Solve'
+
+/** The fields of a SolveRequest that matter here (moby/buildkit, api/services/control/control.proto). */
 const SOLVE = { ref: 1, session: 5, entitlements: 9, sourcePolicySession: 15 } as const
+const FRONTEND = 6
+const INTERNAL = 11
 
 /** What a build says of itself. */
 export interface Solve {
   readonly ref: string
   /** The sessions whose files and secrets it uses. */
   readonly sessions: readonly string[]
+  readonly entitlements: readonly string[]
 }
 
 /** What each entitlement would give away, and how to do without. */
@@ -73,25 +79,55 @@ const ENTITLEMENTS: Readonly<Record<string, string>> = {
 }
 
 /**
- * Reads a SolveRequest, and refuses what reaches beyond the build.
- * @throws Failure POLICY_DENIED, or MALFORMED_BODY for what Go's decoder might read differently
+ * Reads a SolveRequest.
+ * @throws Failure MALFORMED_BODY for what Go's decoder might read differently
  */
-export const judgeSolve = (message: Uint8Array): Solve => {
+export const readSolve = (message: Uint8Array): Solve => {
   const fields = readFields(message, new Set(Object.values(SOLVE)))
-  for (const entitlement of fields.get(SOLVE.entitlements) ?? []) refuseEntitlement(entitlement)
   return {
     ref: fields.get(SOLVE.ref)?.at(-1) ?? '',
     sessions: [
       ...(fields.get(SOLVE.session) ?? []),
       ...(fields.get(SOLVE.sourcePolicySession) ?? []),
     ].filter((id) => id !== ''),
+    entitlements: fields.get(SOLVE.entitlements) ?? [],
   }
 }
 
 const NAMED = /^[a-z.]{1,40}/
 
-const refuseEntitlement = (entitlement: string): never => {
+/** @throws Failure POLICY_DENIED where a build asks for anything that reaches beyond it */
+export const refuseEntitlements = ([entitlement]: readonly string[]): void => {
+  if (entitlement === undefined) return
   const name = NAMED.exec(entitlement)?.[0] ?? ''
   const why = ENTITLEMENTS[name] ?? 'it is not known here; leave it out'
   throw new Failure('POLICY_DENIED', `the build entitlement ${name}: ${why}`)
 }
+
+/**
+ * For each entitlement a SolveRequest that asks for it and builds nothing: no frontend is called so, which is found out
+ * once the entitlement is granted. `Internal` keeps it out of the build history.
+ * @param ref a name for the build, in ASCII
+ */
+export const solvesForEntitlements = (ref: string): readonly Uint8Array[] =>
+  Object.keys(ENTITLEMENTS).map((name) =>
+    Uint8Array.from([
+      ...stringField(SOLVE.ref, `${ref}-${name}`),
+      ...stringField(FRONTEND, 'berth'),
+      ...stringField(SOLVE.entitlements, name),
+      ...[INTERNAL << 3, 1],
+    ]),
+  )
+
+/** Of a field number below 16, and fewer than 128 bytes: tag and length are a byte each. */
+const stringField = (field: number, text: string): readonly number[] => [
+  (field << 3) | 2,
+  text.length,
+  ...new TextEncoder().encode(text),
+]
+
+/** BuildKit's words for an entitlement that its configuration does not grant, or that it is too old to know. */
+const NOT_GRANTED = /not allowed by build daemon configuration|unknown entitlement/
+
+/** @param message of the status that such a solve ended with */
+export const isNotGranted = (message: string): boolean => NOT_GRANTED.test(message)

@@ -73,7 +73,10 @@ export const ulimit: Judge = (value) => {
   const name = isMap(value) ? text(value.get('Name')) : ''
   return ULIMITS.has(name.toLowerCase()) && LETTERS.test(name)
     ? send(value)
-    : refuse(`${name || 'this'} is no limit that a container may set`, `Leave out --ulimit ${name}.`)
+    : refuse(
+        `${name || 'this'} is no limit that a container may set`,
+        `Leave out --ulimit ${name}.`,
+      )
 }
 
 const TMPFS_WORDS = new Set([

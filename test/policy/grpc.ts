@@ -2,7 +2,13 @@
 import fc from 'fast-check'
 import { test } from 'tap'
 import { Failure } from '../../src/errors.ts'
-import { judgeSolve, treatmentOf } from '../../src/policy/grpc.ts'
+import {
+  isNotGranted,
+  readSolve,
+  refuseEntitlements,
+  solvesForEntitlements,
+  treatmentOf,
+} from '../../src/policy/grpc.ts'
 import { readFields } from '../../src/policy/grpc-fields.ts'
 
 const varint = (value: number): number[] =>
@@ -14,7 +20,7 @@ const text = (field: number, value: string): number[] => {
 const message = (...parts: readonly number[][]): Uint8Array => Uint8Array.from(parts.flat())
 
 test('a build without entitlements is read for its ref and its sessions', async (t) => {
-  const solve = judgeSolve(
+  const solve = readSolve(
     message(
       text(1, 'ref-1'),
       text(2, 'definition'),
@@ -24,19 +30,33 @@ test('a build without entitlements is read for its ref and its sessions', async 
       text(15, 'session-2'),
     ),
   )
-  t.same(solve, { ref: 'ref-1', sessions: ['session-1', 'session-2'] })
+  t.same(solve, { ref: 'ref-1', sessions: ['session-1', 'session-2'], entitlements: [] })
 })
 
 test('every entitlement is refused by its name, wherever it stands', async (t) => {
   for (const name of ['network.host', 'security.insecure', 'device', 'device=vendor.com/gpu', 'x'])
     t.throws(
-      () => judgeSolve(message(text(9, name), text(1, 'ref'))),
+      () => refuseEntitlements(readSolve(message(text(9, name), text(1, 'ref'))).entitlements),
       { code: 'POLICY_DENIED', message: name.replace(/=.*/, '') },
       name,
     )
-  t.throws(() => judgeSolve(message(text(1, 'a'), text(9, 'network.host'), text(1, 'b'))), {
-    code: 'POLICY_DENIED',
-  })
+  const between = message(text(1, 'a'), text(9, 'network.host'), text(1, 'b'))
+  t.throws(() => refuseEntitlements(readSolve(between).entitlements), { code: 'POLICY_DENIED' })
+  t.doesNotThrow(() => refuseEntitlements([]))
+})
+
+test('what asks a builder for its grants asks for one each, and is a request like any other', async (t) => {
+  const solves = solvesForEntitlements('ref').map(readSolve)
+  t.strictSame(
+    solves.map(({ entitlements }) => entitlements),
+    [['network.host'], ['security.insecure'], ['device']],
+  )
+  t.equal(new Set(solves.map(({ ref }) => ref)).size, solves.length, 'each a build of its own')
+  for (const { entitlements } of solves) t.throws(() => refuseEntitlements(entitlements))
+  t.ok(
+    isNotGranted('granting entitlement network.host is not allowed by build daemon configuration'),
+  )
+  for (const other of ['', 'transport is closing', 'no such job']) t.notOk(isNotGranted(other))
 })
 
 test('spellings that another decoder might read as field 9 are refused', async (t) => {
@@ -56,7 +76,7 @@ test('spellings that another decoder might read as field 9 are refused', async (
     'text that is not UTF-8': [9 * 8 + 2, 1, 0xff],
   }
   for (const [name, bytes] of Object.entries(tricks))
-    t.throws(() => judgeSolve(message(bytes)), { code: 'MALFORMED_BODY' }, name)
+    t.throws(() => readSolve(message(bytes)), { code: 'MALFORMED_BODY' }, name)
 })
 
 test('what is read is what was written, and nothing else is ever thrown', async (t) => {
@@ -76,7 +96,7 @@ test('what is read is what was written, and nothing else is ever thrown', async 
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
       try {
-        judgeSolve(bytes)
+        readSolve(bytes)
       } catch (error) {
         if (!(error instanceof Failure)) throw error
       }

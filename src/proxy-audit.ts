@@ -1,0 +1,44 @@
+/** Mode `audit`: what a policy would have done is told, and nothing is done. */
+import { Failure } from './errors.ts'
+import { audits } from './observe/events.ts'
+import type { Decision } from './policy/hearing.ts'
+import type { Policy } from './policy/policy.ts'
+import type { Matched } from './route/match.ts'
+
+/** Takes down one decision that was not carried out. */
+export type Note = (decision: Decision) => void
+
+/** @returns undefined where the policy is enforced */
+export const notesOf = (
+  id: string,
+  tenant: { readonly id: string },
+  { route }: Matched,
+  { mode, name }: Policy,
+): Note | undefined => {
+  if (mode !== 'audit') return undefined
+  return ({ path, verdict, refused, value, sent, why }) => {
+    // clients send much that means nothing and is dropped: to tell of it would hide the rest
+    const matters = refused || (verdict !== 'drop' && value !== sent)
+    if (!matters || !audits.isHeard) return
+    audits.publish({
+      id,
+      tenant: tenant.id,
+      route: route.template,
+      policy: name,
+      path,
+      verdict,
+      refused,
+      why,
+    })
+  }
+}
+
+/**
+ * For the `catch` around what may refuse.
+ * @throws `error`, unless it is a refusal and somebody takes it down instead
+ */
+export const noteOrThrow = (note: Note | undefined, path: string, error: unknown): void => {
+  if (note === undefined || !(error instanceof Failure)) throw error
+  const { message: why } = error
+  note({ path, verdict: 'deny', refused: true, value: undefined, sent: undefined, why })
+}
