@@ -33,7 +33,7 @@ interface Held {
 
 /** What went wrong is for the log: the message may be read by a tenant. */
 const unavailable = (cause: unknown): Failure =>
-  new Failure('STORE_UNAVAILABLE', 'it cannot be written', cause)
+  new Failure('STORE_UNAVAILABLE', 'it cannot be used', cause)
 
 class LmdbStore implements Store {
   readonly state: StoreState = 'up'
@@ -47,6 +47,9 @@ class LmdbStore implements Store {
   readonly #watchers = createWatchers()
   #poll: NodeJS.Timeout | undefined
   #transaction = 0
+  /** Under way: closing waits for them. */
+  readonly #writes = new Set<Promise<unknown>>()
+  #isClosed = false
 
   constructor(path: string, now: () => number) {
     mkdirSync(path, { recursive: true, mode: 0o700 })
@@ -65,6 +68,7 @@ class LmdbStore implements Store {
 
   async get(key: string): Promise<Entry | undefined> {
     checkKey(key)
+    this.#checkOpen()
     // a read transaction lasts for a turn of the event loop: without this, so would what it saw
     this.#root.resetReadTxn()
     const found = this.#records.getEntry(key)
@@ -109,6 +113,7 @@ class LmdbStore implements Store {
     let start = after !== undefined && after > prefix ? after : prefix
     let exclusiveStart = start === after
     for (;;) {
+      this.#checkOpen()
       this.#root.resetReadTxn()
       const page = this.#records
         .getRange({ start, end, exclusiveStart, versions: true, limit: PAGE })
@@ -154,17 +159,31 @@ class LmdbStore implements Store {
     return { certain: true, says: 'every write is on disk before it is acknowledged' }
   }
 
+  /** lmdb ends read transactions by a timer of its own, and throws there if it finds them closed: no reads from here on. */
   async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
     clearInterval(this.#poll)
+    await Promise.allSettled(this.#writes)
+    this.#root.resetReadTxn()
     await this.#root.close()
+  }
+
+  #checkOpen(): void {
+    if (this.#isClosed) throw unavailable(new Error('the store has been closed'))
   }
 
   /** Runs `action` in a write transaction, which waits for those of other processes. Resolves when it is on disk. */
   async #write<T>(action: () => T): Promise<T> {
+    this.#checkOpen()
+    const writing = this.#root.transaction(action)
+    this.#writes.add(writing)
     try {
-      return await this.#root.transaction(action)
+      return await writing
     } catch (error) {
       throw unavailable(error)
+    } finally {
+      this.#writes.delete(writing)
     }
   }
 

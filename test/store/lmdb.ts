@@ -104,3 +104,20 @@ test('it says what its writes survive, and a place it cannot have is named', asy
   await store.close()
   t.throws(() => openLmdb('/dev/null/store'), { code: 'STORE_UNAVAILABLE', message: /\/dev\/null/ })
 })
+
+test('closing waits for what is under way, and leaves nothing behind that throws', async (t) => {
+  const path = t.testdir()
+  const store = openLmdb(path)
+  await store.put('a', '1')
+  await store.get('a')
+  const writing = store.put('b', '2')
+  await store.close()
+  t.ok(await writing, 'it was written')
+  await t.rejects(store.get('a'), { code: 'STORE_UNAVAILABLE' })
+  await t.rejects(store.put('a', '2'), { code: 'STORE_UNAVAILABLE' })
+  // lmdb's own timer for read transactions would end the process by now
+  await sleep(50)
+  const again = openLmdb(path)
+  t.equal((await again.get('b'))?.value.toString(), '2')
+  await again.close()
+})
