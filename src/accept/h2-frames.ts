@@ -52,22 +52,17 @@ export class FrameScanner {
     this.#onFrame = onFrame
   }
 
-  /** @returns how many of the bytes come before the frame that ended the scan: all of them, as a rule */
-  take(bytes: Buffer): number {
-    let at = 0
-    let start = 0
-    while (at < bytes.length) {
+  take(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; ) {
       if (this.#skip > 0) {
         const skipped = Math.min(this.#skip, bytes.length - at)
         this.#skip -= skipped
         at += skipped
         continue
       }
-      if (this.#collected === 0) start = at
       at = this.#collect(bytes, at)
-      if (this.#collected === this.#wanted() && !this.#finish()) return start
+      if (this.#collected === this.#wanted() && !this.#finish()) return
     }
-    return bytes.length
   }
 
   #collect(bytes: Buffer, from: number): number {

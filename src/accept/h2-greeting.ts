@@ -1,6 +1,8 @@
 /** Greets an HTTP/2 client and looks at its first request, without taking anything from whoever will serve it. */
 import type { Conduit, Receiver } from '../transport/conduit.ts'
+import { dismiss } from './h2-farewell.ts'
 import { FLAG, FRAME, FRAME_HEAD_BYTES, type WholeFrame, wholeFrames } from './h2-frames.ts'
+import { type Abuse, H2Guard } from './h2-guard.ts'
 import { PREFACE } from './sniff.ts'
 
 /**
@@ -20,6 +22,8 @@ const GRPC_TYPES = [
 
 /** More than a client may send before it has to wait for a window. */
 const MAX_GREETING_BYTES = 128 << 10
+/** Ample for what most clients say before their first request. */
+const FIRST_BYTES = 512
 const MS = 1000
 
 /** What a client may say before its first request. */
@@ -30,21 +34,51 @@ const PREAMBLE: ReadonlySet<number> = new Set([
   FRAME.HEADERS,
 ])
 
-interface Look {
+/** What has been read so far, and what was in it. */
+class Heard {
   asked: FirstAsked | undefined
   /** The acknowledgement of the SETTINGS above: nobody else has asked for it. */
-  acknowledgement: WholeFrame | undefined
-}
+  #acknowledgement: WholeFrame | undefined
+  #buffer = Buffer.allocUnsafe(FIRST_BYTES)
+  #length = 0
+  /** Where the first frame begins that is not whole yet. */
+  #at = PREFACE.length
 
-const look = (bytes: Buffer): Look => {
-  const found: Look = { asked: undefined, acknowledgement: undefined }
-  for (const frame of wholeFrames(bytes, PREFACE.length)) {
-    if (frame.type === FRAME.SETTINGS && (frame.flags & FLAG.ACK) !== 0)
-      found.acknowledgement ??= frame
-    else if (!PREAMBLE.has(frame.type)) found.asked ??= 'other'
-    else if (frame.type === FRAME.HEADERS) found.asked ??= typeOf(bytes, frame)
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.#length)
   }
-  return found
+
+  get isAcknowledged(): boolean {
+    return this.#acknowledgement !== undefined
+  }
+
+  take(bytes: Buffer): void {
+    const length = this.#length + bytes.length
+    if (length > this.#buffer.length) {
+      const larger = Buffer.allocUnsafe(2 * length)
+      this.#buffer.copy(larger, 0, 0, this.#length)
+      this.#buffer = larger
+    }
+    bytes.copy(this.#buffer, this.#length)
+    this.#length = length
+    for (const frame of wholeFrames(this.bytes, this.#at)) this.#look(frame)
+  }
+
+  #look(frame: WholeFrame): void {
+    this.#at = frame.end
+    if (frame.type === FRAME.SETTINGS && (frame.flags & FLAG.ACK) !== 0)
+      this.#acknowledgement ??= frame
+    else if (!PREAMBLE.has(frame.type)) this.asked ??= 'other'
+    else if (frame.type === FRAME.HEADERS) this.asked ??= typeOf(this.bytes, frame)
+  }
+
+  /** What whoever serves the connection is to read. */
+  get rest(): Buffer {
+    const { bytes } = this
+    if (this.#acknowledgement === undefined) return bytes
+    const { start, end } = this.#acknowledgement
+    return Buffer.concat([bytes.subarray(0, start), bytes.subarray(end)])
+  }
 }
 
 const typeOf = (bytes: Buffer, { start, end }: WholeFrame): FirstAsked => {
@@ -55,16 +89,18 @@ const typeOf = (bytes: Buffer, { start, end }: WholeFrame): FirstAsked => {
 /** Clients that mean to call at once do; the others are served by whoever answers their pings meanwhile. */
 const PATIENCE_MS = 1000
 
-/**
- * @param seconds how long the client may take to acknowledge; then it is gone
- * @param then the conduit is held, and will deliver everything that the client has said but its acknowledgement
- */
-export const greet = (
-  conduit: Conduit,
-  seconds: number,
-  then: (asked: FirstAsked) => void,
-): void => {
-  let seen = Buffer.alloc(0)
+/** Whom a client that has been greeted is handed to. */
+export interface Greeted {
+  /** The conduit is held, and will deliver everything that the client has said but its acknowledgement. */
+  asked(asked: FirstAsked): void
+  /** It has been shown the door. */
+  flooded(abuse: Abuse): void
+}
+
+/** @param seconds how long the client may take to acknowledge; then it is gone */
+export const greet = (conduit: Conduit, seconds: number, whom: Greeted): void => {
+  const heard = new Heard()
+  const guard = new H2Guard()
   let isLate = false
   const leave = setTimeout(() => conduit.destroy(), seconds * MS)
   const late = setTimeout(() => {
@@ -76,18 +112,25 @@ export const greet = (
     clearTimeout(late)
   }
   const decide = (): void => {
-    const { asked, acknowledgement } = look(seen)
-    const isOver = acknowledgement !== undefined && (asked !== undefined || isLate)
-    if (!isOver && seen.length <= MAX_GREETING_BYTES) return
+    const isOver = heard.isAcknowledged && (heard.asked !== undefined || isLate)
+    if (!isOver && heard.bytes.length <= MAX_GREETING_BYTES) return
     stop()
     conduit.hold()
-    conduit.unread(acknowledgement === undefined ? seen : without(seen, acknowledgement))
-    then(asked ?? 'other')
+    conduit.unread(heard.rest)
+    whom.asked(heard.asked ?? 'other')
+  }
+  const end = (abuse: Abuse): void => {
+    stop()
+    dismiss(conduit, abuse.code)
+    whom.flooded(abuse)
   }
   const receiver: Receiver = {
     received(bytes) {
-      seen = Buffer.concat([seen, bytes])
-      decide()
+      const preface = Math.max(0, PREFACE.length - heard.bytes.length)
+      heard.take(bytes)
+      guard.received(bytes.subarray(preface), performance.now())
+      if (guard.abuse === undefined) decide()
+      else end(guard.abuse)
     },
     ended: () => conduit.destroy(),
     gone: stop,
@@ -96,6 +139,3 @@ export const greet = (
   conduit.send(EMPTY_SETTINGS)
   conduit.flow()
 }
-
-const without = (bytes: Buffer, { start, end }: WholeFrame): Buffer =>
-  Buffer.concat([bytes.subarray(0, start), bytes.subarray(end)])

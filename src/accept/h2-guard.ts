@@ -49,6 +49,9 @@ export const H2_LIMITS = {
 const CREDIT_A_FRAME = 4
 const MAX_CREDIT = 4096
 
+/** A header list that is too large is decoded to its end all the same, or the next one could not be. */
+const RESETS_A_BOMB = 25
+
 /** Why a connection has to end. */
 export interface Abuse {
   readonly code: number
@@ -65,14 +68,14 @@ class Bucket {
     this.#tokens = rate.burst
   }
 
-  /** Takes one token, at `now` in milliseconds; false when there is none. */
-  take(now: number): boolean {
+  /** Takes tokens, at `now` in milliseconds; false when there are not so many. */
+  take(now: number, count = 1): boolean {
     const { burst, perSecond } = this.#rate
     if (this.#at !== 0)
       this.#tokens = Math.min(burst, this.#tokens + ((now - this.#at) * perSecond) / 1000)
     this.#at = now
-    if (this.#tokens < 1) return false
-    this.#tokens--
+    if (this.#tokens < count) return false
+    this.#tokens -= count
     return true
   }
 }
@@ -95,14 +98,11 @@ export class H2Guard {
   #continuations = 0
   #now = 0
 
-  /**
-   * Bytes from the client, behind the preface; `now` in milliseconds.
-   * @returns how many of them come before the frame that broke a limit: all, as a rule
-   */
-  received(bytes: Buffer, now: number): number {
-    if (this.abuse !== undefined) return 0
+  /** Bytes from the client, behind the preface; `now` in milliseconds. */
+  received(bytes: Buffer, now: number): void {
+    if (this.abuse !== undefined) return
     this.#now = now
-    return this.#incoming.take(bytes)
+    this.#incoming.take(bytes)
   }
 
   /** Bytes to the client. */
@@ -148,13 +148,15 @@ export class H2Guard {
     if (type === FRAME.DATA || type === FRAME.HEADERS)
       this.#credit = Math.min(MAX_CREDIT, this.#credit + CREDIT_A_FRAME)
     else if (type === FRAME.GOAWAY) this.hasDismissed = true
+    else if (type === FRAME.RST_STREAM && errorCode === H2_ERROR.ENHANCE_YOUR_CALM)
+      this.#reset('one header list after the other that is too large', RESETS_A_BOMB)
     else if (type === FRAME.RST_STREAM && errorCode !== H2_ERROR.NO_ERROR)
       this.#reset('one stream after the other that has to be reset')
     return true
   }
 
-  #reset(reason: string): void {
-    if (!this.#resets.take(this.#now)) this.#stop(reason)
+  #reset(reason: string, count = 1): void {
+    if (!this.#resets.take(this.#now, count)) this.#stop(reason)
   }
 
   #glitch(reason: string): void {

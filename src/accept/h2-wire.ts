@@ -1,12 +1,9 @@
 /** A conduit as the stream that node:http2 speaks over, with a guard between them. */
 import { Duplex } from 'node:stream'
 import type { Conduit, Receiver } from '../transport/conduit.ts'
+import { linger } from './h2-farewell.ts'
 import type { H2Guard } from './h2-guard.ts'
 import { PREFACE } from './sniff.ts'
-
-/** How long and how much of what still comes is thrown away, so that the GOAWAY is not lost in a reset. */
-const LINGER_MS = 2000
-const LINGER_BYTES = 1 << 20
 
 type Done = (error?: Error | null) => void
 
@@ -16,8 +13,6 @@ export class H2Wire extends Duplex implements Receiver {
   readonly #onLimit: () => void
   /** Bytes of the preface that are still to come; it is no frame. */
   #preface = PREFACE.length
-  #lingered = 0
-  #timer: NodeJS.Timeout | undefined
   #written: Done | undefined
 
   /** @param onLimit the guard has found a reason to look whether the connection has to end */
@@ -30,15 +25,15 @@ export class H2Wire extends Duplex implements Receiver {
   }
 
   received(bytes: Buffer, from: Conduit): void {
-    if (this.destroyed) return this.#discard(bytes)
     if (this.#guard.abuse !== undefined) return
     const preface = Math.min(this.#preface, bytes.length)
     this.#preface -= preface
-    const frames = bytes.subarray(preface)
-    const accepted = this.#guard.received(frames, performance.now())
-    // the bytes are lent, and a stream keeps what it is given
-    if (!this.push(Buffer.from(bytes.subarray(0, preface + accepted)))) from.hold()
+    this.#guard.received(bytes.subarray(preface), performance.now())
     this.#check()
+    // what came together with abuse is not served either
+    if (this.#guard.abuse !== undefined || this.destroyed) return
+    // the bytes are lent, and a stream keeps what it is given
+    if (!this.push(Buffer.from(bytes))) from.hold()
   }
 
   ended(): void {
@@ -46,7 +41,6 @@ export class H2Wire extends Duplex implements Receiver {
   }
 
   gone(_: Conduit, error: Error | undefined): void {
-    clearTimeout(this.#timer)
     this.#written?.(error ?? null)
     this.destroy(error)
   }
@@ -94,20 +88,8 @@ export class H2Wire extends Duplex implements Receiver {
     done()
   }
 
-  /** Half-closes, and reads what still comes for a while: closing on unread bytes would reset the last words away. */
   override _destroy(error: Error | null, done: Done): void {
-    const conduit = this.#conduit
-    if (!conduit.isGone) {
-      conduit.finish()
-      this.#timer = setTimeout(() => conduit.destroy(), LINGER_MS)
-      if (conduit.hasEnded) conduit.destroy()
-      else conduit.flow()
-    }
+    linger(this.#conduit)
     done(error)
-  }
-
-  #discard(bytes: Buffer): void {
-    this.#lingered += bytes.length
-    if (this.#lingered > LINGER_BYTES) this.#conduit.destroy()
   }
 }

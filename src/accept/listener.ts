@@ -12,6 +12,7 @@ import { H1Connection, type Harbour, type Limits } from './h1.ts'
 import { refusal } from './h1-exchange.ts'
 import { H2Connection, type H2Options } from './h2.ts'
 import { greet } from './h2-greeting.ts'
+import { Probation } from './h2-probation.ts'
 import { readProxyHeader } from './proxy-protocol.ts'
 import { TLS_HANDSHAKE, type TlsTerminator } from './tls.ts'
 
@@ -23,6 +24,8 @@ export interface ListenerOptions {
   readonly isBalancer: (address: string) => boolean
   /** What `tls://` listeners show. */
   readonly tls: TlsTerminator | undefined
+  /** Whom what an address does is counted against. */
+  readonly payerOf: (address: string | undefined) => string
   readonly serve: (exchange: Exchange) => void
   /** Splices a connection of gRPC calls, and says whether it has; its Failure is what the calls are answered with. */
   readonly tunnel: (client: Conduit, facts: Connection, id: string) => Promise<boolean>
@@ -53,6 +56,7 @@ export class Listeners implements Harbour {
   readonly #servers: Server[] = []
   readonly #connections = new Set<H1Connection | H2Connection>()
   readonly #sweep: NodeJS.Timeout
+  readonly #probation = new Probation()
   readonly #idPrefix = randomBytes(4).toString('hex')
   #ids = 0
   /** Sockets accepted and not yet gone, whatever they have become. */
@@ -83,27 +87,53 @@ export class Listeners implements Harbour {
   }
 
   refused(failure: Failure, facts: Connection, id: string): void {
+    if (failure.code === 'HTTP2_ABUSE')
+      this.#probation.offended(this.#options.payerOf(facts.remoteAddress), performance.now())
     this.#options.refused(failure, facts, id)
   }
 
   speaksH2(conduit: Conduit, facts: Connection): void {
-    // a client that asked for h2 in its TLS handshake has requests of every kind; one that did not may have one kind only
-    if (hasNegotiatedH2(conduit)) return this.#beginH2(conduit, facts, ANYTHING)
-    greet(conduit, this.limits.headSeconds, (asked) => {
-      if (asked === 'other') this.#beginH2(conduit, facts, ANYTHING)
-      else
-        this.#options.tunnel(conduit, facts, this.newId()).then(
-          (isTunnelled) => {
-            if (!isTunnelled) this.#beginH2(conduit, facts, ANYTHING)
-          },
-          (error) =>
-            this.#beginH2(conduit, facts, { onlyCalls: false, objection: asFailure(error) }),
-        )
+    this.#inTurn(conduit, facts, () => {
+      // a client that asked for h2 in its TLS handshake has requests of every kind; one that did not may have one kind only
+      if (hasNegotiatedH2(conduit)) this.#beginH2(conduit, facts, ANYTHING)
+      else this.#greet(conduit, facts)
+    })
+  }
+
+  #greet(conduit: Conduit, facts: Connection): void {
+    greet(conduit, this.limits.headSeconds, {
+      flooded: ({ reason }) =>
+        this.refused(new Failure('HTTP2_ABUSE', reason), facts, this.newId()),
+      asked: (asked) => {
+        if (asked === 'other') this.#beginH2(conduit, facts, ANYTHING)
+        else
+          this.#options.tunnel(conduit, facts, this.newId()).then(
+            (isTunnelled) => {
+              if (!isTunnelled) this.#beginH2(conduit, facts, ANYTHING)
+            },
+            (error) =>
+              this.#beginH2(conduit, facts, { onlyCalls: false, objection: asFailure(error) }),
+          )
+      },
     })
   }
 
   carriesGrpc(conduit: Conduit, facts: Connection, objection: Failure | undefined): void {
-    this.#beginH2(conduit, facts, { onlyCalls: true, objection })
+    this.#inTurn(conduit, facts, () =>
+      this.#beginH2(conduit, facts, { onlyCalls: true, objection }),
+    )
+  }
+
+  /** HTTP/2 goes on at once, but for addresses that have flooded. */
+  #inTurn(conduit: Conduit, facts: Connection, then: () => void): void {
+    const payer = this.#options.payerOf(facts.remoteAddress)
+    const { inMs, isServed } = this.#probation.turn(payer, performance.now())
+    if (inMs === 0) return then()
+    conduit.hold()
+    setTimeout(() => {
+      if (!isServed) conduit.destroy()
+      else if (!conduit.isGone) then()
+    }, inMs).unref()
   }
 
   #beginH2(conduit: Conduit, facts: Connection, options: H2Options): void {

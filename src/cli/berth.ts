@@ -16,6 +16,7 @@ import { Builds, createTunnel } from '../proxy-grpc.ts'
 import { type Authority, initAuthority, openAuthority } from '../tenant/authority.ts'
 import { chargeFor } from '../tenant/charge.ts'
 import { Gate } from '../tenant/gate.ts'
+import { payerOf } from '../tenant/throttle.ts'
 import { type EngineAddress, parseEngineAddress } from '../upstream/address.ts'
 import { Pools } from '../upstream/pool.ts'
 import { planOf } from './plans.ts'
@@ -78,6 +79,7 @@ export class Berth {
       isAnonymous: config.anonymous,
       isBalancer: within(config.balancers),
       tls,
+      payerOf,
       serve: createServe(stages, builds),
       tunnel: createTunnel(stages, builds),
       apiVersion: () => this.#pools.apiVersion ?? DEFAULT_API_VERSION,
