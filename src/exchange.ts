@@ -34,6 +34,8 @@ export interface Call {
   readonly method: string
   /** Names and values in turn, in order, pseudo-header fields included; names are lower-case, values visible ASCII. */
   readonly fields: readonly string[]
+  /** True on an upgraded /grpc: the caller talks to an engine, which he sends his files by /session. */
+  readonly isUpgraded: boolean
 }
 
 /**

@@ -10,7 +10,7 @@ export type Note = (decision: Decision) => void
 
 /** @returns undefined where the policy is enforced */
 export const notesOf = (
-  id: string,
+  asked: { readonly id: string },
   tenant: { readonly id: string },
   { route }: Matched,
   { mode, name }: Policy,
@@ -21,7 +21,7 @@ export const notesOf = (
     const matters = refused || (verdict !== 'drop' && value !== sent)
     if (!matters || !audits.isHeard) return
     audits.publish({
-      id,
+      id: asked.id,
       tenant: tenant.id,
       route: route.template,
       policy: name,

@@ -23,13 +23,12 @@ import { Claims } from './relay/grpc-claims.ts'
 import { Grants } from './relay/grpc-grants.ts'
 import { tunnel } from './relay/grpc-tunnel.ts'
 import { upgradeFor } from './relay/request-head.ts'
-import { splice } from './relay/splice.ts'
 import { type Matched, match } from './route/match.ts'
 import type { Conduit } from './transport/conduit.ts'
-import { dial } from './upstream/dial.ts'
+import { printEngineAddress } from './upstream/address.ts'
 import type { GrpcTarget } from './upstream/h2.ts'
 import type { Pool } from './upstream/pool.ts'
-import { fieldValue, NO_BODY, type RequestHead, type ResponseHead } from './wire/head.ts'
+import { fieldValue, NO_BODY, type RequestHead } from './wire/head.ts'
 
 /**
  * - `opaque`: the connection is spliced, and nothing of it is read
@@ -49,7 +48,6 @@ export interface Build {
 /** The route that every way of building goes by: its policy and its charge are those of gRPC, however it came. */
 export const GRPC: Matched = match('POST', '/grpc')
 const SESSION_ID = 'x-docker-expose-session-uuid'
-const EMPTY = Buffer.alloc(0)
 
 /** Everybody's builds are seen by whoever may build there at all. */
 const refusalOf = ({ profile }: Policy): Failure | undefined =>
@@ -78,7 +76,7 @@ export class Builds {
    * Sessions bring files and secrets to builds: an id is the tenant's who named it first.
    * @throws Failure POLICY_DENIED
    */
-  claim(exchange: Exchange, { route, query }: Matched, { tenant, endpoint }: Build): void {
+  claim(exchange: Exchange, { route, query }: Matched, tenant: Asking, endpoint: Endpoint): void {
     const id =
       route.id === 'session.open'
         ? fieldValue(exchange.head, SESSION_ID)
@@ -87,39 +85,34 @@ export class Builds {
   }
 
   #claim(id: string, tenant: Asking, { address }: Endpoint): void {
-    this.#claims.claim(JSON.stringify(address), id, tenant.id)
+    this.#claims.claim(printEngineAddress(address), id, tenant.id)
   }
 
-  /** Where nothing that a build can ask for reaches beyond the tenant's own engine, it need not be read. */
-  async #roadOf(build: Build): Promise<GrpcRoad> {
-    const { policy, note } = build
+  /** Where nothing that a build can ask for reaches beyond the tenant's own builder, it need not be read. */
+  async #roadOf({ policy, note }: Build, target: GrpcTarget): Promise<GrpcRoad> {
     if (policy.profile === 'open') return 'opaque'
     if (note !== undefined || policy.profile !== 'dedicated') return 'judged'
-    return (await this.#grants.areNone(targetOf(build))) ? 'opaque' : 'judged'
+    return (await this.#grants.areNone(target)) ? 'opaque' : 'judged'
   }
 
   /** POST /grpc, or one call. `opaquely` relays the upgrade as any other. */
   async serve(exchange: Exchange, build: Build, opaquely: () => Promise<void>): Promise<void> {
-    const { policy, endpoint, note } = build
-    const refusal = refusalOf(policy)
-    if (refusal !== undefined) noteOrThrow(note, GRPC.route.id, refusal)
+    const refusal = refusalOf(build.policy)
+    if (refusal !== undefined) noteOrThrow(build.note, GRPC.route.id, refusal)
     if (exchange.call !== undefined) return this.#serveCall(exchange, exchange.call, build)
     if (!exchange.canHijack) return opaquely()
     upgradeFor('h2c', exchange.head)
-    const road = await this.#roadOf(build)
+    const road = await this.#roadOf(build, engineOf(build))
     if (exchange.isGone) return
     if (road === 'judged') return exchange.speakH2()
-    if (endpoint.build === undefined) return opaquely()
-    const builder = await dial(endpoint.build)
-    if (exchange.isGone) return builder.destroy()
-    exchange.hijack(SWITCHED, EMPTY)
-    await splice(exchange.client, builder)
+    await opaquely()
   }
 
   /** A connection that ends here has its calls judged, whatever its engine grants: reading them has become free. */
   async #serveCall(exchange: Exchange, call: Call, build: Build): Promise<void> {
     const judge = build.policy.profile === 'open' ? undefined : this.#judgeOf(call, build)
-    await relayCall(exchange, call, () => channelFor(exchange.connection, targetOf(build)), judge)
+    const target = call.isUpgraded ? engineOf(build) : builderOf(build)
+    await relayCall(exchange, call, () => channelFor(exchange.connection, target), judge)
   }
 
   /** @throws Failure POLICY_DENIED for a call that is not served at all */
@@ -153,26 +146,21 @@ export class Builds {
 
   /** Where a connection that speaks gRPC from its first byte may be spliced into, or undefined where it has to be read. */
   async targetFor(build: Build): Promise<GrpcTarget | undefined> {
-    return (await this.#roadOf(build)) === 'opaque' ? targetOf(build) : undefined
+    const target = builderOf(build)
+    return (await this.#roadOf(build, target)) === 'opaque' ? target : undefined
   }
 }
 
-const targetOf = ({ endpoint, pool }: Build): GrpcTarget =>
-  endpoint.build === undefined
-    ? { kind: 'engine', pool }
-    : { kind: 'buildkitd', address: endpoint.build }
+/** The builder inside the engine: who upgrades /grpc sends his files by /session, to the engine as well. */
+const engineOf = ({ pool }: Build): GrpcTarget => ({ kind: 'engine', pool })
+
+/** The builder of whoever speaks gRPC from the first byte: sessions travel on that connection, so it may be any. */
+const builderOf = (build: Build): GrpcTarget => {
+  const { build: address } = build.endpoint
+  return address === undefined ? engineOf(build) : { kind: 'buildkitd', address }
+}
 
 const SESSION_ROUTES: ReadonlySet<string> = new Set(['session.open', 'build.start'])
-
-const SWITCHED: ResponseHead = {
-  status: 101,
-  fields: '',
-  framing: NO_BODY,
-  announcedLength: undefined,
-  keepAlive: false,
-  upgrade: 'h2c',
-  apiVersion: undefined,
-}
 
 /** What a connection asks that has not asked anything yet: only TLS can tell whose it is. */
 const NO_REQUEST: RequestHead = {
@@ -203,7 +191,7 @@ export const createTunnel =
     try {
       const endpoint = await stages.ready(tenant)
       const pool = stages.pools.of(endpoint.key, endpoint.address)
-      const note = notesOf(id, tenant, GRPC, policy)
+      const note = notesOf({ id }, tenant, GRPC, policy)
       const target = await builds.targetFor({ tenant, policy, endpoint, pool, note })
       if (target === undefined || client.isGone) {
         release()

@@ -68,15 +68,14 @@ export const createServe = (stages: Stages, builds: Builds) => {
       tenant = asking instanceof Promise ? await asking : asking
       matched = exchange.call ? GRPC : match(head.method, head.target) // what for
       const policy = stages.policy(tenant, matched)
-      const note = notesOf(exchange.id, tenant, matched, policy)
+      const note = notesOf(exchange, tenant, matched, policy)
       const permit = decide(policy, matched.route, matched.query, optionsFor(note)) // may they
       const turn = stages.admit(tenant, chargedAs(exchange, matched)) // is it their turn
       release = turn instanceof Promise ? await turn : turn
       const place = stages.ready(tenant) // where it lives
       const endpoint = place instanceof Promise ? await place : place
       const pool = stages.pools.of(endpoint.key, endpoint.address)
-      const build: Build = { tenant, policy, endpoint, pool, note }
-      builds.claim(exchange, matched, build)
+      builds.claim(exchange, matched, tenant, endpoint)
       const engine: Engine = {
         pool,
         version: matched.version || `v${pool.learned.apiVersion ?? OLDEST_ASKED}`,
@@ -84,11 +83,13 @@ export const createServe = (stages: Stages, builds: Builds) => {
         origins: stages.origins,
       }
       if (permit.references.length > 0) await judgeObjects(policy, engine, permit, note)
-      const asked = matched
-      const through = () =>
-        relay(exchange, pool, errandOf(exchange, asked, permit, policy, engine, note))
-      if (matched.route === GRPC.route) await builds.serve(exchange, build, through)
-      else await through() // let it through
+      if (matched.route === GRPC.route) {
+        const build: Build = { tenant, policy, endpoint, pool, note }
+        await serveBuild(exchange, builds, build, matched, permit, engine)
+      } else {
+        const errand = errandOf(exchange, matched, permit, policy, engine, note)
+        await relay(exchange, pool, errand) // let it through
+      }
     } catch (error) {
       failure = rescue(exchange, error)
     }
@@ -106,6 +107,20 @@ export const createServe = (stages: Stages, builds: Builds) => {
     })
   }
 }
+
+/** A function of its own: a closure among those above would cost every request that is no build. */
+const serveBuild = (
+  exchange: Exchange,
+  builds: Builds,
+  build: Build,
+  matched: Matched,
+  permit: Permit,
+  engine: Engine,
+): Promise<void> =>
+  builds.serve(exchange, build, () => {
+    const errand = errandOf(exchange, matched, permit, build.policy, engine, build.note)
+    return relay(exchange, build.pool, errand)
+  })
 
 /** What berth itself asks in, where neither the client nor the engine has said a version: all engines know it. */
 const OLDEST_ASKED = '1.41'

@@ -97,7 +97,7 @@ export class H2Connection implements H2Carrier {
     let failure = this.#options.objection
     try {
       head = parseFieldList(list, (flags & FLAG.END_STREAM) === 0)
-      call = callOf(head, stream, list)
+      call = callOf(head, stream, list, this.#options.onlyCalls)
       if (this.#options.onlyCalls && call === undefined)
         failure = new Failure('CONTENT_TYPE', 'an upgraded /grpc carries gRPC calls only')
       admit(head, this.facts, this.#harbour.allowedHosts)
@@ -164,9 +164,10 @@ const callOf = (
   head: RequestHead,
   stream: ServerHttp2Stream,
   fields: readonly string[],
+  isUpgraded: boolean,
 ): Call | undefined => {
   const type = head.fields.find(({ name }) => name === 'content-type')?.value
   if (type === undefined || !GRPC.test(type)) return undefined
   if (head.method !== 'POST') throw new Failure('MALFORMED_REQUEST', 'a gRPC call is a POST')
-  return { stream, method: head.target, fields }
+  return { stream, method: head.target, fields, isUpgraded }
 }

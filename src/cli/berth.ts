@@ -6,7 +6,7 @@ import { type CertificateSource, Certificates } from '../accept/certificates.ts'
 import { Listeners } from '../accept/listener.ts'
 import { TlsTerminator } from '../accept/tls.ts'
 import { type Config, ConfigError } from '../config/config.ts'
-import { createDirectory, DEFAULT_ENDPOINT } from '../endpoint/directory.ts'
+import { createDirectory } from '../endpoint/directory.ts'
 import { Origins } from '../endpoint/origins.ts'
 import { exchanges } from '../observe/events.ts'
 import { createLog, logEvents } from '../observe/log.ts'
@@ -17,8 +17,10 @@ import { type Authority, initAuthority, openAuthority } from '../tenant/authorit
 import { chargeFor } from '../tenant/charge.ts'
 import { Gate } from '../tenant/gate.ts'
 import { payerOf } from '../tenant/throttle.ts'
-import { type EngineAddress, parseEngineAddress } from '../upstream/address.ts'
+import { parseEngineAddress } from '../upstream/address.ts'
 import { Pools } from '../upstream/pool.ts'
+import { namedEngines } from './engines.ts'
+import { naming } from './naming.ts'
 import { planOf } from './plans.ts'
 import { createPolicyFor } from './policies.ts'
 import {
@@ -148,32 +150,7 @@ const stagesOf = (config: Config, tenancy: Tenancy, pools: Pools): Stages => {
 
 const nothingToRelease = (): void => {}
 
-const namedEngines = (config: Config): ReadonlyMap<string, EngineAddress> => {
-  const named = new Map<string, EngineAddress>()
-  const { engine } = config
-  if (engine !== undefined)
-    named.set(
-      DEFAULT_ENDPOINT,
-      naming('engine', () => parseEngineAddress(engine)),
-    )
-  for (const [name, url] of Object.entries(config.endpoints))
-    named.set(
-      name,
-      naming(`endpoints.${name}`, () => parseEngineAddress(url)),
-    )
-  return named
-}
-
 // === what a config must not say ===
-
-/** Runs `action`; what it complains of is said with the key's name. */
-const naming = <T>(key: string, action: () => T): T => {
-  try {
-    return action()
-  } catch (error) {
-    throw new ConfigError(`${key}: ${(error as Error).message}`, { cause: error })
-  }
-}
 
 const listenAddressOf = (url: string) => naming('listen', () => parseListenAddress(url))
 

@@ -17,7 +17,10 @@ const listen = () =>
     'where clients connect: tls://HOST:PORT, tcp://HOST:PORT or unix:///PATH (several: repeat it)',
   )
 const engine = () =>
-  new Option('--engine <url>', 'the Docker engine: unix:///PATH or tcp://HOST:PORT')
+  new Option(
+    '--engine <url>',
+    'the Docker engine: unix:///PATH, tcp://HOST:PORT or tls://HOST:PORT',
+  )
 const domain = () =>
   new Option(
     '--domain <name...>',

@@ -231,7 +231,7 @@ const remove = (io: Io, name: string, flags: RemoveFlags): Promise<void> =>
 // === what they are called ===
 
 const ENDPOINT =
-  'its engine: unix:///PATH, tcp://HOST:PORT, or a name from `endpoints` of berth.yaml ("default" is --engine)'
+  'its engine: unix:///PATH, tcp://HOST:PORT, tls://HOST:PORT, or a name from `endpoints` of berth.yaml ("default" is --engine)'
 const POLICY = 'what it may do there: dedicated, shared, open or a policy of berth.yaml'
 const PLAN = 'how much it may do at once: a name from `plans` of berth.yaml'
 

@@ -34,6 +34,36 @@ const CERTIFICATE = z.strictObject({
   key: z.string().describe('PEM file'),
 })
 
+const TLS_MATERIAL = {
+  ca: z
+    .string()
+    .optional()
+    .describe("PEM file: the authorities to trust instead of the system's; only with tls://"),
+  certificate: z.string().optional().describe('PEM file: what to show; only with tls://'),
+  key: z.string().optional().describe('PEM file: of `certificate`'),
+}
+
+/** An address alone stands for an object with nothing else in it. */
+const orUrl = <Shape extends z.ZodRawShape>(shape: Shape) =>
+  z.preprocess(
+    (value) => (typeof value === 'string' ? { url: value } : value),
+    z.strictObject(shape, {
+      error: ({ code }) =>
+        code === 'invalid_type' ? 'expected an address, or an object with its `url`' : undefined,
+    }),
+  )
+
+const BUILDER = orUrl({
+  url: z.string().describe('unix:///PATH, tcp://HOST:PORT or tls://HOST:PORT'),
+  ...TLS_MATERIAL,
+})
+
+const ENGINE = orUrl({
+  url: z.string().describe('unix:///PATH, tcp://HOST:PORT or tls://HOST:PORT'),
+  ...TLS_MATERIAL,
+  build: BUILDER.optional().describe('a buildkitd where builds go instead of to the engine'),
+})
+
 const LIMITS = z.strictObject({
   inFlight: count().describe('short requests under way: create, exec, lists'),
   streams: count().describe('builds and pulls under way'),
@@ -51,12 +81,11 @@ const SCHEMA = z.strictObject({
     .array(z.string())
     .min(1)
     .describe('where clients connect: tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH'),
-  engine: z
-    .string()
-    .optional()
-    .describe('the engine of the endpoint "default": unix:///PATH or tcp://HOST:PORT'),
+  engine: ENGINE.optional().describe(
+    'the engine of the endpoint "default": unix:///PATH, tcp://HOST:PORT or tls://HOST:PORT',
+  ),
   endpoints: z
-    .record(z.string(), z.string())
+    .record(z.string(), ENGINE)
     .default({})
     .describe('further engines by name, for tenants to be given'),
   anonymous: z.boolean().default(false).describe('serve one tenant, without asking who it is'),
@@ -156,6 +185,9 @@ const SCHEMA = z.strictObject({
 })
 
 export type Config = Readonly<z.infer<typeof SCHEMA>>
+
+/** An engine as it is configured: its address, and the files that it needs. */
+export type EngineConfig = Readonly<z.infer<typeof ENGINE>>
 
 /** An operator's commands listen nowhere, and may be run where no berth is configured at all. */
 const OPERATOR_SCHEMA = SCHEMA.partial({ listen: true })

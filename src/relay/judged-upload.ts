@@ -3,6 +3,7 @@ import { asFailure, Failure } from '../errors.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Conduit, Receiver } from '../transport/conduit.ts'
 import { type BodyTracker, trackBody } from '../wire/body.ts'
+import type { Framing } from '../wire/head.ts'
 import { COLLECT_SECONDS } from './collect.ts'
 import type { BodyJudge, JudgePlan } from './errand.ts'
 
@@ -27,6 +28,8 @@ export class JudgedUpload implements Receiver {
   #held = 0
   #seen = 0
   #sink: Conduit | undefined
+  /** Whether what is sent goes in chunks. */
+  #isChunked = true
   #isOver = false
   #timer: NodeJS.Timeout | undefined
   #resolve!: (whole: Buffer | undefined) => void
@@ -59,9 +62,13 @@ export class JudgedUpload implements Receiver {
     })
   }
 
-  /** Sends what is held and what still comes, as chunks. Resolves when the last one has gone. */
-  streamTo(sink: Conduit): Promise<void> {
+  /**
+   * Sends what is held and what still comes. Resolves when the last of it has gone.
+   * @param framing as chunks, or plain where the end is said otherwise
+   */
+  streamTo(sink: Conduit, framing: Framing): Promise<void> {
     this.#sink = sink
+    this.#isChunked = framing.kind === 'chunked'
     return new Promise((resolve, reject) => {
       this.#resolve = () => resolve()
       this.#reject = reject
@@ -145,7 +152,7 @@ export class JudgedUpload implements Receiver {
     const sink = this.#sink
     if (sink === undefined) return this.#resolve(this.#take())
     this.#flush(sink)
-    sink.say(LAST_CHUNK)
+    if (this.#isChunked) sink.say(LAST_CHUNK)
     this.#resolve(undefined)
   }
 
@@ -156,10 +163,11 @@ export class JudgedUpload implements Receiver {
     sink.whenTaken(this.#goOn)
   }
 
-  /** Sends what is held as one chunk. */
+  /** Sends what is held, as one chunk. */
   #flush(sink: Conduit): void {
     const bytes = this.#take()
     if (bytes.length === 0) return
+    if (!this.#isChunked) return sink.send(bytes)
     sink.together(() => {
       sink.say(`${bytes.length.toString(16)}\r\n`)
       sink.send(bytes)

@@ -123,8 +123,10 @@ export class Pump implements Receiver {
     }
   }
 
-  gone(_: Conduit, error: Error | undefined): void {
+  gone(from: Conduit, error: Error | undefined): void {
     if (this.#isOver) return
+    // a stream of HTTP/2 closes by itself once it has ended, while a slow sink still takes what it brought
+    if (error === undefined && from.hasEnded && !from.hasUnread) return this.ended()
     this.#over()
     this.#owner.pumpCut(this, error)
   }

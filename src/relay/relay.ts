@@ -3,10 +3,10 @@ import { asFailure, Failure } from '../errors.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Conduit } from '../transport/conduit.ts'
 import { collectAnswer } from '../upstream/answer.ts'
-import type { Asker, UpstreamConnection } from '../upstream/h1.ts'
-import type { Pool } from '../upstream/pool.ts'
+import type { Asker, Loss } from '../upstream/connection.ts'
+import type { Connection, Pool } from '../upstream/pool.ts'
 import type { Framing, ResponseHead } from '../wire/head.ts'
-import { CHUNKED, NO_BODY } from '../wire/head.ts'
+import { CHUNKED, NO_BODY, UNTIL_CLOSE } from '../wire/head.ts'
 import { collect } from './collect.ts'
 import type { Errand, Hijack, JudgePlan, Watch } from './errand.ts'
 import { JudgedUpload } from './judged-upload.ts'
@@ -35,11 +35,15 @@ export const relay = async (exchange: Exchange, pool: Pool, errand: Errand): Pro
   const preparing = prepareBody(exchange, errand)
   const upload = preparing instanceof Promise ? await preparing : preparing
   if (exchange.isGone) return
-  const head = writeRequestHead(errand, exchange.head, upload.framing, upgrade)
-  const connection = pool.take() ?? (await pool.open())
+  const head = writeRequestHead(errand, exchange.head, upload.framing, upgrade, pool.host)
+  const connection = pool.take() ?? (await reach(pool, errand, head))
   if (exchange.isGone) return pool.release(connection, true)
   return new Relay(exchange, pool, errand, head, upload).run(connection)
 }
+
+/** A connection that can stop being HTTP is never shared. */
+const reach = (pool: Pool, { hijack }: Errand, head: string): Promise<Connection> =>
+  hijack === 'none' ? pool.begin(head) : pool.open()
 
 /** What the engine is sent as a body, and who brings it. */
 type Upload =
@@ -76,10 +80,14 @@ const unhijackable = (hijack: Hijack, target: string): Failure =>
 const GRPC_TARGET = /\/grpc$/
 
 /** Chunks that somebody reads are taken apart on the way, and put together again where the client takes chunks. */
-const codingOf = (decodes: boolean, watch: Watch | undefined): Coding => {
-  if (decodes) return 'decode'
-  return watch === undefined ? 'as it is' : 'encode'
+const codingOf = (hasChunks: boolean, takesChunks: boolean, watch: Watch | undefined): Coding => {
+  if (hasChunks === takesChunks && watch === undefined) return 'as it is'
+  return takesChunks ? 'encode' : 'decode'
 }
+
+/** How a body ends on its way to the engine: a stream says its end itself. */
+const framingOn = (connection: Connection, framing: Framing): Framing =>
+  connection.isStream ? UNTIL_CLOSE : framing
 
 class Relay implements Asker, PumpOwner {
   readonly #exchange: Exchange
@@ -87,7 +95,7 @@ class Relay implements Asker, PumpOwner {
   readonly #errand: Errand
   readonly #head: string
   readonly #upload: Upload
-  #connection!: UpstreamConnection
+  #connection!: Connection
   /** False while a retry is between two connections. */
   #holdsConnection = false
   #isRetry = false
@@ -107,7 +115,7 @@ class Relay implements Asker, PumpOwner {
     this.#upload = upload
   }
 
-  run(connection: UpstreamConnection): Promise<void> {
+  run(connection: Connection): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -116,16 +124,18 @@ class Relay implements Asker, PumpOwner {
     })
   }
 
-  #ask(connection: UpstreamConnection): void {
+  #ask(connection: Connection): void {
     this.#connection = connection
     this.#holdsConnection = true
     const upload = this.#upload
     if (upload.kind !== 'whole') connection.ask(this.#head, this.#errand.method, this)
-    else
+    else {
       connection.conduit.together(() => {
         connection.ask(this.#head, this.#errand.method, this)
         connection.conduit.send(upload.body)
       })
+      connection.bodySent()
+    }
     if (upload.kind === 'client') this.#pumpUp(upload.framing)
     else if (upload.kind === 'judged') this.#sendJudged(upload.upload)
   }
@@ -133,7 +143,7 @@ class Relay implements Asker, PumpOwner {
   #pumpUp(framing: Framing): void {
     this.#isUploaded = false
     const { client, head } = this.#exchange
-    const coding = codingFrom(head.framing, framing)
+    const coding = codingFrom(head.framing, framingOn(this.#connection, framing))
     this.#pump = new Pump(client, this.#connection.conduit, head.framing, this, coding)
     this.#exchange.invite()
     this.#pump.start()
@@ -141,9 +151,11 @@ class Relay implements Asker, PumpOwner {
 
   #sendJudged(upload: JudgedUpload): void {
     this.#isUploaded = false
-    upload.streamTo(this.#connection.conduit).then(
+    const connection = this.#connection
+    upload.streamTo(connection.conduit, framingOn(connection, CHUNKED)).then(
       () => {
         this.#isUploaded = true
+        connection.bodySent()
       },
       // what has been sent lacks its end: nothing comes of it, once the connection is gone
       (failure: Failure) => this.#fail(failure),
@@ -160,23 +172,27 @@ class Relay implements Asker, PumpOwner {
   }
 
   #respond(head: ResponseHead, rest: Buffer): void {
-    const { conduit } = this.#connection
+    const { conduit, isStream } = this.#connection
     const amend = this.#errand.amend?.(head.status)
     if (amend !== undefined) return void this.#amend(head, rest, amend)
     const isChunked = head.framing.kind === 'chunked'
-    const watch = isChunked ? this.#errand.watch?.(head.status) : undefined
-    const coding = codingOf(isChunked && this.#exchange.takesPlainBody, watch)
+    // a body that ends with its stream: the client is told of the end by chunks, or by a stream of its own
+    const isOpen = isStream && head.framing.kind === 'until-close'
+    const watch = isChunked || isOpen ? this.#errand.watch?.(head.status) : undefined
+    const coding =
+      isChunked || isOpen ? codingOf(isChunked, !this.#exchange.takesPlainBody, watch) : 'as it is'
+    const told = isOpen ? { ...head, framing: CHUNKED } : head
     const pump = new Pump(conduit, this.#exchange.client, head.framing, this, coding, watch)
     if (coding !== 'as it is') {
       conduit.hold()
       conduit.unread(rest)
-      this.#exchange.respond(head, EMPTY, conduit)
+      this.#exchange.respond(told, EMPTY, conduit)
       return pump.start()
     }
     const end = pump.count(rest)
     if (pump.isBroken) return this.#fail(new Failure('MALFORMED_RESPONSE', 'broken chunk framing'))
     this.#hasSurplus = end < rest.length
-    this.#exchange.respond(head, end === rest.length ? rest : rest.subarray(0, end), conduit)
+    this.#exchange.respond(told, end === rest.length ? rest : rest.subarray(0, end), conduit)
     if (pump.isDone) this.#exchange.client.whenTaken(() => this.#done(conduit))
     else pump.start()
   }
@@ -215,22 +231,22 @@ class Relay implements Asker, PumpOwner {
     })
   }
 
-  unanswered(failure: Failure, isUntouched: boolean): void {
-    // A connection that had been used and died before the first byte was closing while the request was on its way
-    const mayRetry =
-      isUntouched &&
-      this.#connection.uses > 1 &&
-      !this.#isRetry &&
-      isSafe(this.#errand.method) &&
-      !this.#isSettled
-    if (!mayRetry) return this.#fail(failure)
+  unanswered(failure: Failure, loss: Loss): void {
+    if (this.#isRetry || this.#isSettled || !this.#mayAskAgain(loss)) return this.#fail(failure)
     this.#isRetry = true
     this.#letGo(false)
-    this.#pool.open().then(
+    reach(this.#pool, this.#errand, this.#head).then(
       (connection) =>
         this.#isSettled ? this.#pool.release(connection, true) : this.#ask(connection),
       (error: Failure) => this.#settle(error),
     )
+  }
+
+  #mayAskAgain(loss: Loss): boolean {
+    const { kind } = this.#upload
+    if (loss === 'unprocessed') return kind === 'none' || kind === 'whole'
+    // A connection that had been used and died before the first byte was closing while the request was on its way
+    return loss === 'untouched' && this.#connection.uses > 1 && isSafe(this.#errand.method)
   }
 
   // === bodies ===
@@ -238,6 +254,7 @@ class Relay implements Asker, PumpOwner {
   pumped(pump: Pump): void {
     if (pump !== this.#pump) return this.#done(pump.source)
     this.#isUploaded = true
+    this.#connection.bodySent()
     this.#exchange.bodyRead()
   }
 
@@ -253,7 +270,8 @@ class Relay implements Asker, PumpOwner {
 
   /** Go closes a connection on a body that its handler did not read, without saying so: the next POST would be lost on it. */
   get #wasRefusedMidway(): boolean {
-    return this.#upload.kind !== 'none' && (this.#response?.status ?? 0) >= 400
+    const { isStream } = this.#connection
+    return !isStream && this.#upload.kind !== 'none' && (this.#response?.status ?? 0) >= 400
   }
 
   /** The response is complete. Its connection may be used again if the request is too, and nothing came behind. */

@@ -5,9 +5,6 @@ import type { Framing, RequestHead } from '../wire/head.ts'
 import { framingField } from '../wire/write-head.ts'
 import type { Errand, Hijack } from './errand.ts'
 
-/** Engines look at no Host; buildx sends none. This one says who asks, in packet captures. */
-const HOST = 'Host: berth\r\n'
-
 /** Field names as Go's net/http would write them. */
 const spelled = new Map<RequestFieldName, string>()
 const spelling = (name: RequestFieldName): string => {
@@ -40,14 +37,18 @@ export const upgradeFor = (hijack: Hijack, head: RequestHead): string | undefine
 /** RFC 4648 5. Engines take credentials that they cannot decode for none, and go on without them. */
 const BASE64URL = /^(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?$/
 
-/** @param framing of the body as it goes upstream; a POST or PUT without one says so */
+/**
+ * @param framing of the body as it goes upstream; a POST or PUT without one says so
+ * @param host what the engine is called
+ */
 export const writeRequestHead = (
   errand: Errand,
   head: RequestHead,
   framing: Framing,
   upgrade: string | undefined,
+  host = 'berth',
 ): string => {
-  let text = `${errand.method} ${errand.target} HTTP/1.1\r\n${HOST}`
+  let text = `${errand.method} ${errand.target} HTTP/1.1\r\nHost: ${host}\r\n`
   for (let i = 0; i < head.fields.length; i++) {
     const field = head.fields[i]
     if (field !== undefined && (field.class === 'any' || errand.fieldClasses.has(field.class))) {

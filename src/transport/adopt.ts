@@ -1,13 +1,15 @@
 /** Sockets as conduits: accepted ones, opened ones, and TLS. The one file that touches `handle` and `_handle`. */
+import type { Http2Stream } from 'node:http2'
 import { type NetConnectOpts, connect as netConnect, Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
-import { Conduit, KEEP_ALIVE_DELAY_MS, type ReadOptions } from './conduit.ts'
+import { TLSSocket } from 'node:tls'
+import { Conduit, KEEP_ALIVE_DELAY_MS, type ReadOptions, type Receiver } from './conduit.ts'
 
 /** Neither is public API, though both have kept their meaning from Node 10 to 26. Without them reads cost a buffer each. */
 type WithHandle = Socket & { _handle: object | null }
 const canRebuild = (socket: Socket): socket is WithHandle =>
+  !(socket instanceof TLSSocket) &&
   typeof (socket as { _handle?: { useUserBuffer?: unknown } | null })._handle?.useUserBuffer ===
-  'function'
+    'function'
 
 /** A socket around an accepted one's handle. The emptied one is destroyed, or its Server would count it for ever. */
 const rebuild = (socket: WithHandle, options: object): Socket => {
@@ -31,9 +33,26 @@ export const adopt = (socket: Socket): Conduit =>
 export const adoptPlain = (socket: Socket): Conduit =>
   new Conduit(() => ({ socket, readsIntoBuffers: false }))
 
-/** A stream inside a connection (HTTP/2), which has of a socket what conduits need; it is not reset by `reset`, but destroyed. */
-export const adoptStream = (stream: Duplex): Conduit =>
-  new Conduit(() => ({ socket: stream as Socket, readsIntoBuffers: false }))
+const DEAF: Receiver = { received() {}, ended() {}, gone() {} }
+
+/**
+ * A stream inside a connection (HTTP/2), which has of a socket what conduits need; it is not reset by `reset`, but
+ * destroyed. Node ends one that was reset, or lost its connection, as if it were complete: only its code tells.
+ */
+export const adoptStream = (stream: Http2Stream): Conduit => {
+  const conduit = new Conduit(() => {
+    // before the conduit hears of it
+    stream.on('end', () => {
+      const code = stream.rstCode ?? 0
+      if (code === 0) return
+      const { receiver } = conduit
+      conduit.receiver = DEAF
+      receiver.gone(conduit, new Error(`the stream was reset with code ${code}`))
+    })
+    return { socket: stream as unknown as Socket, readsIntoBuffers: false }
+  })
+  return conduit
+}
 
 /** Starts to connect; the conduit may be written to at once. */
 export const open = (options: NetConnectOpts): Conduit =>

@@ -36,6 +36,7 @@ export const collectAnswer = (
       }
     }
     const cut = (): void => reject(new Failure('ENGINE_GONE', 'in the middle of its answer'))
-    from.receiver = { received: take, ended: cut, gone: cut }
+    const ended = framing.kind === 'until-close' ? () => resolve(Buffer.concat(pieces)) : cut
+    from.receiver = { received: take, ended, gone: cut }
     take(first)
   })

@@ -23,15 +23,16 @@ const CAP = 4 << 20
 /** An engine under load may take a while; a client waits behind this. */
 const PATIENCE_MS = 30_000
 
-const headOf = ({ method, target, contentType, body }: Question): string => {
+const headOf = (host: string, { method, target, contentType, body }: Question): string => {
   const framing = body === undefined ? '' : `Content-Length: ${body.length}\r\n`
   const type = contentType === undefined ? '' : `Content-Type: ${contentType}\r\n`
-  return `${method} ${target} HTTP/1.1\r\nHost: berth\r\n${type}${framing}\r\n`
+  return `${method} ${target} HTTP/1.1\r\nHost: ${host}\r\n${type}${framing}\r\n`
 }
 
 /** @throws Failure of the connection, ENGINE_TIMEOUT or MALFORMED_RESPONSE; any status is an answer */
 export const ask = async (pool: Pool, question: Question): Promise<EngineAnswer> => {
-  const connection = pool.take() ?? (await pool.open())
+  const head = headOf(pool.host, question)
+  const connection = pool.take() ?? (await pool.begin(head))
   const { conduit } = connection
   let reusable = false
   let timer: NodeJS.Timeout | undefined
@@ -44,8 +45,10 @@ export const ask = async (pool: Pool, question: Question): Promise<EngineAnswer>
           resolve({ status: head.status, head, body })
         }, reject)
       }
-      connection.ask(headOf(question), question.method, { answered, unanswered: reject })
-      if (question.body !== undefined) conduit.send(question.body)
+      connection.ask(head, question.method, { answered, unanswered: reject })
+      if (question.body === undefined) return
+      conduit.send(question.body)
+      connection.bodySent()
     })
   } finally {
     clearTimeout(timer)

@@ -1,22 +1,13 @@
 /** One HTTP/1.1 connection to an engine: writes a request head, reads the response head, and knows whether it may be used again. */
 import { asFailure, Failure } from '../errors.ts'
 import type { Conduit, Receiver } from '../transport/conduit.ts'
-import type { ResponseHead } from '../wire/head.ts'
 import { parseResponseHead } from '../wire/parse-response.ts'
 import { HeadReader, NEED_MORE } from '../wire/read-head.ts'
+import { type Asker, type EngineConnection, MAX_INTERIM } from './connection.ts'
+import { lossOf } from './reasons.ts'
 
-/** Who asked. Exactly one of the two is called, once; after `answered` the asker receives what the conduit reads. */
-export interface Asker {
-  /** @param rest body bytes that came with the head; lent like all bytes */
-  answered(head: ResponseHead, rest: Buffer): void
-  /** @param isFresh true when the connection died with no byte of an answer */
-  unanswered(failure: Failure, isUntouched: boolean): void
-}
-
-/** Interim responses before the final one; engines send none, and a flood of them would keep a client waiting for ever. */
-const MAX_INTERIM = 8
-
-export class UpstreamConnection implements Receiver {
+export class UpstreamConnection implements EngineConnection, Receiver {
+  readonly isStream = false
   readonly conduit: Conduit
   /** How many requests it has carried. */
   uses = 0
@@ -38,7 +29,6 @@ export class UpstreamConnection implements Receiver {
     return !isGone && !hasEnded && !socket.destroyed && this.#asker === undefined
   }
 
-  /** Sends a request head (with a short body in it, maybe) and delivers the response head to `asker`. */
   ask(head: string, method: string, asker: Asker): void {
     this.uses++
     this.#asker = asker
@@ -47,6 +37,9 @@ export class UpstreamConnection implements Receiver {
     this.conduit.receiver = this
     this.conduit.say(head)
   }
+
+  /** Its framing has said so. */
+  bodySent(): void {}
 
   /** Takes the conduit back after a response that was read to its end. */
   rest(): void {
@@ -65,7 +58,7 @@ export class UpstreamConnection implements Receiver {
       const failure = asFailure(error)
       asker.unanswered(
         failure.fault === 'client' ? new Failure('MALFORMED_RESPONSE', failure.message) : failure,
-        false,
+        'begun',
       )
     }
   }
@@ -96,10 +89,8 @@ export class UpstreamConnection implements Receiver {
     const asker = this.#asker
     this.#asker = undefined
     if (asker === undefined) return this.onUnusable?.()
-    asker.unanswered(
-      new Failure('ENGINE_GONE', undefined, error),
-      !this.#reader.isMidway && this.#interim === 0,
-    )
+    const isUntouched = !this.#reader.isMidway && this.#interim === 0
+    asker.unanswered(lossOf(error), isUntouched ? 'untouched' : 'begun')
   }
 
   #drop(): void {

@@ -10,8 +10,8 @@ import type { UpstreamConnection } from './h1.ts'
 import type { Pool } from './pool.ts'
 
 /** Not the engine's own HTTP/2 (29.2 and later): that serves the whole API beside gRPC, on the same connection. */
-const UPGRADE =
-  'POST /grpc HTTP/1.1\r\nHost: berth\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 0\r\n\r\n'
+const upgradeOf = (host: string): string =>
+  `POST /grpc HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 0\r\n\r\n`
 
 /** What an engine may send before it is read. Builds move whole images through one stream. */
 const STREAM_WINDOW_BYTES = 1 << 20
@@ -24,7 +24,7 @@ const CONNECTION_WINDOW_BYTES = 4 << 20
 export const upgradeToGrpc = async (pool: Pool): Promise<UpstreamConnection> => {
   const connection = await pool.open()
   try {
-    const { status, upgrade } = await ask(connection)
+    const { status, upgrade } = await ask(connection, upgradeOf(pool.host))
     if (status === 101 && upgrade === 'h2c') return connection
     throw new Failure('MALFORMED_RESPONSE', `it answered ${status} to the upgrade of /grpc`)
   } catch (error) {
@@ -33,9 +33,9 @@ export const upgradeToGrpc = async (pool: Pool): Promise<UpstreamConnection> => 
   }
 }
 
-const ask = (connection: UpstreamConnection): Promise<ResponseHead> =>
+const ask = (connection: UpstreamConnection, head: string): Promise<ResponseHead> =>
   new Promise((resolve, reject) => {
-    connection.ask(UPGRADE, 'POST', {
+    connection.ask(head, 'POST', {
       answered(head, rest) {
         connection.conduit.hold()
         connection.conduit.unread(rest)

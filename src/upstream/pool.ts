@@ -1,7 +1,12 @@
 /** Connections to one engine, kept open between requests: the sockets around a shelf. */
-import type { EngineAddress } from './address.ts'
-import { dial } from './dial.ts'
+import { isIPv6 } from 'node:net'
+import { adoptPlain } from '../transport/adopt.ts'
+import type { Conduit } from '../transport/conduit.ts'
+import { authorityOf, type EngineAddress } from './address.ts'
+import { DIAL_TIMEOUT_MS, dial } from './dial.ts'
 import { UpstreamConnection } from './h1.ts'
+import { H2Sessions, SpeaksHttp1 } from './h2-sessions.ts'
+import type { UpstreamStream } from './h2-stream.ts'
 import { Shelf } from './shelf.ts'
 
 /** More idle connections than this to one engine are closed at once: a burst is over by then. */
@@ -9,6 +14,19 @@ const ROOM = 64
 /** Shorter than any engine's or middlebox's own patience, so that a reused connection is nearly always alive. */
 const MAX_IDLE_MS = 15_000
 const SWEEP_MS = 5000
+
+/** What carries one request at a time. */
+export type Connection = UpstreamConnection | UpstreamStream
+
+/** Engines look at no Host, but what stands before one may. Where none does, this says who asks, in packet captures. */
+const hostOf = (address: EngineAddress): string =>
+  address.kind === 'tls' ? authorityOf(address) : 'berth'
+
+/** HTTP/2 is offered over TLS only, and not to bare IPv6 addresses: http2-wrapper cannot tell what they are. */
+const sessionsTo = (address: EngineAddress): H2Sessions | undefined =>
+  address.kind === 'tls' && !isIPv6(address.host)
+    ? new H2Sessions(address, DIAL_TIMEOUT_MS)
+    : undefined
 
 /** What answers have told about an engine. */
 export interface Learned {
@@ -18,8 +36,12 @@ export interface Learned {
 
 export class Pool {
   readonly address: EngineAddress
+  /** What the engine is called in requests. */
+  readonly host: string
   readonly learned: Learned = { apiVersion: undefined }
   readonly #shelf = new Shelf<UpstreamConnection>(ROOM, MAX_IDLE_MS)
+  /** Where the engine may speak HTTP/2, until it has chosen not to. */
+  #sessions: H2Sessions | undefined
   #sweep: NodeJS.Timeout | undefined
   #isClosed = false
   /** Connections in use. */
@@ -27,6 +49,8 @@ export class Pool {
 
   constructor(address: EngineAddress) {
     this.address = address
+    this.host = hostOf(address)
+    this.#sessions = sessionsTo(address)
   }
 
   get idle(): number {
@@ -45,17 +69,51 @@ export class Pool {
     }
   }
 
-  /** @throws Failure ENGINE_UNREACHABLE or ENGINE_TIMEOUT */
+  /**
+   * A new way for one request, which is to be asked on it next: a stream where the engine speaks HTTP/2.
+   * @param head as HTTP/1.1 writes it
+   * @throws Failure ENGINE_UNREACHABLE, ENGINE_TIMEOUT or ENGINE_GONE
+   */
+  begin(head: string): Promise<Connection> {
+    return this.#sessions === undefined ? this.open() : this.#beginStream(head, this.#sessions)
+  }
+
+  async #beginStream(head: string, sessions: H2Sessions): Promise<Connection> {
+    try {
+      const stream = await sessions.begin(head)
+      this.busy++
+      return stream
+    } catch (error) {
+      if (!(error instanceof SpeaksHttp1)) throw error
+      this.#sessions = undefined
+      const socket = error.take()
+      return socket === undefined ? this.open() : this.#put(adoptPlain(socket))
+    }
+  }
+
+  /**
+   * A connection of HTTP/1.1, which can stop being that.
+   * @throws Failure ENGINE_UNREACHABLE or ENGINE_TIMEOUT
+   */
   async open(): Promise<UpstreamConnection> {
-    const connection = new UpstreamConnection(await dial(this.address))
+    return this.#put(await dial(this.address))
+  }
+
+  #put(conduit: Conduit): UpstreamConnection {
+    const connection = new UpstreamConnection(conduit)
     connection.onUnusable = () => this.#shelf.remove(connection)
     this.busy++
     return connection
   }
 
   /** Takes a connection back. One that is not reusable, or says anything now, is closed: its bytes could answer somebody else. */
-  release(connection: UpstreamConnection, reusable: boolean): void {
+  release(connection: Connection, reusable: boolean): void {
     this.busy--
+    if (connection.isStream) {
+      connection.leave(reusable)
+      this.#sweep ??= setInterval(this.#expire, SWEEP_MS).unref()
+      return
+    }
     if (!reusable || this.#isClosed || connection.conduit.hasUnread || !connection.isUsable) {
       connection.conduit.destroy()
       return
@@ -66,8 +124,10 @@ export class Pool {
   }
 
   readonly #expire = (): void => {
-    for (const connection of this.#shelf.expire(Date.now())) connection.conduit.destroy()
-    if (this.#shelf.size > 0) return
+    const now = Date.now()
+    for (const connection of this.#shelf.expire(now)) connection.conduit.destroy()
+    const hasSessions = this.#sessions?.expire(now, MAX_IDLE_MS) === true
+    if (this.#shelf.size > 0 || hasSessions) return
     clearInterval(this.#sweep)
     this.#sweep = undefined
   }
@@ -75,6 +135,7 @@ export class Pool {
   close(): void {
     this.#isClosed = true
     clearInterval(this.#sweep)
+    this.#sessions?.close()
     for (const connection of this.#shelf.clear()) connection.conduit.destroy()
   }
 }
@@ -94,7 +155,9 @@ export class Pools {
 
   of(key: string, address: EngineAddress): Pool {
     let pool = this.#pools.get(key)
-    if (pool === undefined) {
+    // the same engine, shown another certificate
+    if (pool !== undefined && pool.address !== address) pool.close()
+    if (pool?.address !== address) {
       pool = new Pool(address)
       this.#pools.set(key, pool)
     }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
 import type { Failure } from '../../src/errors.ts'
+import type { Loss } from '../../src/upstream/connection.ts'
 import { dial } from '../../src/upstream/dial.ts'
 import { UpstreamConnection } from '../../src/upstream/h1.ts'
 import { Pool } from '../../src/upstream/pool.ts'
@@ -44,7 +45,7 @@ interface Outcome {
   readonly status?: number
   readonly rest?: string
   readonly code?: string
-  readonly isUntouched?: boolean
+  readonly loss?: Loss
 }
 
 const ask = (connection: UpstreamConnection, method = 'GET'): Promise<Outcome> =>
@@ -52,7 +53,7 @@ const ask = (connection: UpstreamConnection, method = 'GET'): Promise<Outcome> =
     connection.ask(`${method} /x HTTP/1.1\r\nHost: berth\r\n\r\n`, method, {
       answered: ({ status }: ResponseHead, rest: Buffer) =>
         resolve({ status, rest: rest.toString('latin1') }),
-      unanswered: ({ code }: Failure, isUntouched: boolean) => resolve({ code, isUntouched }),
+      unanswered: ({ code }: Failure, loss: Loss) => resolve({ code, loss }),
     }),
   )
 
@@ -79,13 +80,13 @@ test('a head that comes byte by byte, behind interim ones, is the same', async (
 })
 
 test('a death tells whether a byte of the answer had come', async (t) => {
-  const rows: readonly (readonly [string, boolean])[] = [
-    ['', true],
-    ['H', false],
-    ['HTTP/1.1 200 OK\r\nContent-Le', false],
-    ['HTTP/1.1 100 Continue\r\n\r\n', false],
+  const rows: readonly (readonly [string, Loss])[] = [
+    ['', 'untouched'],
+    ['H', 'begun'],
+    ['HTTP/1.1 200 OK\r\nContent-Le', 'begun'],
+    ['HTTP/1.1 100 Continue\r\n\r\n', 'begun'],
   ]
-  for (const [bytes, isUntouched] of rows)
+  for (const [bytes, loss] of rows)
     for (const end of ['end', 'destroy'] as const) {
       const connection = await open(t, (socket) => {
         if (bytes === '') return void socket[end]()
@@ -93,7 +94,7 @@ test('a death tells whether a byte of the answer had come', async (t) => {
       })
       t.same(
         await ask(connection),
-        { code: 'ENGINE_GONE', isUntouched },
+        { code: 'ENGINE_GONE', loss },
         `${JSON.stringify(bytes)}, ${end}`,
       )
     }
@@ -108,11 +109,7 @@ test('a malformed head ends the connection', async (t) => {
     'HTTP/1.1 102 X\r\n\r\n'.repeat(9),
   ]) {
     const connection = await open(t, (socket) => socket.write(bytes))
-    t.same(
-      await ask(connection),
-      { code: 'MALFORMED_RESPONSE', isUntouched: false },
-      bytes.slice(0, 20),
-    )
+    t.same(await ask(connection), { code: 'MALFORMED_RESPONSE', loss: 'begun' }, bytes.slice(0, 20))
     t.equal(connection.isUsable, false)
   }
 })
