@@ -1,42 +1,15 @@
 /** buildx builds through berth by every road: spliced where the profile is open, call by call where builds are judged. */
 import { once } from 'node:events'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
 import { docker, type Host, startDocker } from '../../fixtures/docker.ts'
 import { type Engine, startEngine } from '../../fixtures/engine.ts'
 import { type Berth, startBerth } from '../support/berth.ts'
+import { buildContext, noFallback, sleeps, until } from '../support/builds.ts'
 import { succeed } from '../support/docker.ts'
 
 const MANY_BYTES = 200 << 20
-
-/** A folder with a Dockerfile and other files. */
-const context = async (
-  t: Test,
-  dockerfile: string,
-  files: Readonly<Record<string, string | Buffer>> = {},
-): Promise<string> => {
-  const folder = t.testdir({})
-  await writeFile(join(folder, 'Dockerfile'), dockerfile)
-  for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), content)
-  return folder
-}
-
-/** Whether a process sleeps for so long, in whatever namespace; the bracket keeps the question out of its answer. */
-const sleeps = async (engine: Engine, seconds: string): Promise<boolean> =>
-  (await engine.inside('sh', '-c', `pgrep -f '[s]leep ${seconds}' || true`)) !== ''
-
-const until = async (what: string, holds: () => Promise<boolean>): Promise<void> => {
-  const deadline = Date.now() + 20_000
-  while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`never ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-}
-
-/** No builder of buildx's own has been made behind the back of whoever was refused. */
-const noFallback = async (t: Test, engine: Engine): Promise<boolean> =>
-  t.notMatch(await succeed(engine, ['ps', '--all', '--format', '{{.Names}}']), /buildx_buildkit/)
 
 const ROADS = { spliced: 'open', judged: 'dedicated' } as const
 
@@ -56,7 +29,7 @@ for (const [road, profile] of Object.entries(ROADS))
     })
 
     await t.test('a build, with cache mount and secret, into a folder', async (t) => {
-      const folder = await context(
+      const folder = await buildContext(
         t,
         'FROM busybox AS run\nRUN --mount=type=cache,target=/k --mount=type=secret,id=s cat /run/secrets/s >/made && echo x >/k/x\nFROM scratch\nCOPY --from=run /made /made\n',
         { secret: 'a secret' },
@@ -77,7 +50,7 @@ for (const [road, profile] of Object.entries(ROADS))
     })
 
     await t.test('a context of 200 MB', async (t) => {
-      const folder = await context(
+      const folder = await buildContext(
         t,
         `FROM busybox\nCOPY large /\nRUN test $(wc -c </large) = ${MANY_BYTES}\n`,
         { large: Buffer.alloc(MANY_BYTES, 'x') },
@@ -87,7 +60,7 @@ for (const [road, profile] of Object.entries(ROADS))
     })
 
     await t.test('four at once', async (t) => {
-      const folder = await context(t, 'FROM busybox\nARG N\nRUN echo $N >/n\n')
+      const folder = await buildContext(t, 'FROM busybox\nARG N\nRUN echo $N >/n\n')
       const all = ['1', '2', '3', '4'].map((n) =>
         docker(berth, build('--build-arg', `N=${n}`, folder)),
       )
@@ -95,7 +68,7 @@ for (const [road, profile] of Object.entries(ROADS))
     })
 
     await t.test('a build that fails says why', async (t) => {
-      const folder = await context(t, 'FROM busybox\nRUN echo the reason >&2; exit 3\n')
+      const folder = await buildContext(t, 'FROM busybox\nRUN echo the reason >&2; exit 3\n')
       const { code, stderr } = await docker(berth, build(folder))
       t.equal(code, 1)
       t.match(stderr, 'the reason')
@@ -104,7 +77,7 @@ for (const [road, profile] of Object.entries(ROADS))
 
     await t.test('ctrl-C stops the build on the engine', async (t) => {
       const seconds = String(50_000 + process.pid)
-      const folder = await context(t, `FROM busybox\nRUN sleep ${seconds}\n`)
+      const folder = await buildContext(t, `FROM busybox\nRUN sleep ${seconds}\n`)
       const child = await startDocker(berth, build(folder))
       const closed = once(child, 'close')
       await until('started', () => sleeps(engine, seconds))
@@ -114,9 +87,13 @@ for (const [road, profile] of Object.entries(ROADS))
     })
 
     await t.test('docker build and docker compose build', async (t) => {
-      const folder = await context(t, `FROM busybox\nRUN echo ${road} >/road\nCMD cat /road\n`, {
-        'compose.yaml': `name: built-${road}\nservices: { app: { build: ., image: composed } }\n`,
-      })
+      const folder = await buildContext(
+        t,
+        `FROM busybox\nRUN echo ${road} >/road\nCMD cat /road\n`,
+        {
+          'compose.yaml': `name: built-${road}\nservices: { app: { build: ., image: composed } }\n`,
+        },
+      )
       await succeed(berth, ['build', '--tag', 'built', folder])
       t.equal(await succeed(berth, ['run', '--rm', 'built']), `${road}\n`)
       await succeed(berth, ['compose', '--project-directory', folder, 'build'])
@@ -134,7 +111,7 @@ const refusals = (
   build: (...args: string[]) => string[],
 ): Promise<unknown> =>
   t.test('the network of the engine is refused, readably and without a fallback', async (t) => {
-    const folder = await context(t, 'FROM busybox\nRUN --network=host ip address\n')
+    const folder = await buildContext(t, 'FROM busybox\nRUN --network=host ip address\n')
     const roads = [
       build('--allow', 'network.host', folder),
       build('--network', 'host', '--allow', 'network.host', folder),
