@@ -76,7 +76,7 @@ const line = (name: FigureName, before: readonly Figures[], after: readonly Figu
 const compare = async (ref: string, names: readonly string[], rounds: number): Promise<void> =>
   checkout(ref, async (root) => {
     const sides = [
-      { contender: berthIn(root, ref), runs: [] as Figures[] },
+      { contender: berthIn(root, { name: ref }), runs: [] as Figures[] },
       { contender: berthIn(ROOT), runs: [] as Figures[] },
     ] as const
     for (const workload of workloadsNamed(names).filter(({ atHalfLoad }) => !atHalfLoad)) {

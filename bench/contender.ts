@@ -2,6 +2,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Certificate } from './certificate.ts'
 import { type Native, native } from './native.ts'
 import { COMPILED, ROOT, SOURCES } from './places.ts'
 import type { Command } from './process.ts'
@@ -12,10 +13,12 @@ export interface Place {
   readonly socket: string
   /** A folder of its own for one run. */
   readonly folder: string
+  /** What its listener is to show, where it is to speak TLS. */
+  readonly tls: Certificate | undefined
 }
 
 /** What a workload needs that not every contender has. */
-export type Need = 'hijack' | 'stream' | 'bulk' | 'tls'
+export type Need = 'hijack' | 'stream' | 'bulk'
 
 export interface Contender {
   readonly name: string
@@ -23,6 +26,10 @@ export interface Contender {
   /** Undefined for the engine itself: nothing is started. */
   readonly command: ((place: Place) => Command) | undefined
   readonly lacks: ReadonlySet<Need>
+  /** What it prints when all of it is there: one worker of several may answer before. */
+  readonly announces?: string
+  /** Takes part only in workloads that name it. */
+  readonly isNamedOnly?: true
   /** Its version, or throws where it is not installed. */
   version(): string
 }
@@ -35,16 +42,38 @@ const versionFrom = (file: string, ...args: string[]): string => {
   return /\d+\.\d+[\w.+~-]*/.exec(stdout + stderr)?.[0] ?? 'unknown'
 }
 
-/** A template of bench/contenders with its `{port}`, `{socket}` and `{dir}` filled in. */
-const configFile = (name: string, { port, socket, folder }: Place): string => {
+/** A template of bench/contenders with its `{port}`, `{socket}`, `{dir}` and whatever is in `more` filled in. */
+const configFile = (
+  name: string,
+  { port, socket, folder }: Place,
+  more: Readonly<Record<string, string>> = {},
+): string => {
   const template = readFileSync(join(SOURCES, 'contenders', name), 'utf8')
   const file = join(folder, name)
-  const text = template
-    .replaceAll('{port}', String(port))
-    .replaceAll('{socket}', socket)
-    .replaceAll('{dir}', folder)
+  const values = { port: String(port), socket, dir: folder, ...more }
+  let text = template
+  for (const [key, value] of Object.entries(values)) text = text.replaceAll(`{${key}}`, value)
   writeFileSync(file, text)
   return file
+}
+
+const haproxyTls = ({ tls }: Place) => ({ ssl: tls === undefined ? '' : `ssl crt ${tls.both}` })
+
+const nginxTls = ({ tls }: Place) =>
+  tls === undefined
+    ? { ssl: '', certificate: '' }
+    : {
+        ssl: 'ssl',
+        certificate: `ssl_protocols TLSv1.3; ssl_certificate ${tls.certificate}; ssl_certificate_key ${tls.key};`,
+      }
+
+const berthTls = ({ tls, folder }: Place): string[] => {
+  if (tls === undefined) return []
+  const file = join(folder, 'berth.yaml')
+  const { certificate, key } = tls
+  // JSON is YAML
+  writeFileSync(file, JSON.stringify({ tls: { certificates: [{ certificate, key }] } }))
+  return [`--config=${file}`, `--state=${join(folder, 'state')}`]
 }
 
 const built = (name: Native, env?: Record<string, string>) => (place: Place) => ({
@@ -61,28 +90,47 @@ const goVersion = (name: Native): string => {
   return versionFrom('go', 'version')
 }
 
-/** berth as built in `root`. Tenants and TLS come in here: one more flag each, in this one place. */
-export const berthIn = (root: string, name = 'berth'): Contender => ({
-  name,
-  what: 'this project: one process, anonymous listener, log silent',
-  command: ({ port, socket }) => ({
-    file: process.execPath,
-    args: [
-      ...(process.env.BENCH_NODE_FLAGS?.split(' ') ?? []),
-      join(root, 'dist/src/main.js'),
-      'serve',
-      '--anonymous',
-      '--log=silent',
-      `--listen=tcp://127.0.0.1:${port}`,
-      `--engine=unix://${socket}`,
-    ],
-  }),
-  lacks: lacks(),
-  version: () => {
-    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-    return `${version} (${commitOf(root)}, Node ${process.versions.node})`
-  },
-})
+/** How a berth differs from the one that everybody is measured against. */
+interface Variant {
+  readonly name: string
+  readonly what: string
+  readonly flags: readonly string[]
+}
+
+const PLAIN: Variant = {
+  name: 'berth',
+  what: 'this project: one process, anonymous listener, profile dedicated, log silent',
+  flags: [],
+}
+
+/** berth as built in `root`. */
+export const berthIn = (root: string, variant: Partial<Variant> = {}): Contender => {
+  const { name, what, flags } = { ...PLAIN, ...variant }
+  return {
+    name,
+    what,
+    command: (place) => ({
+      file: process.execPath,
+      args: [
+        ...(process.env.BENCH_NODE_FLAGS?.split(' ') ?? []),
+        join(root, 'dist/src/main.js'),
+        'serve',
+        '--anonymous',
+        '--log=silent',
+        `--listen=${place.tls === undefined ? 'tcp' : 'tls'}://127.0.0.1:${place.port}`,
+        `--engine=unix://${place.socket}`,
+        ...berthTls(place),
+        ...flags,
+      ],
+    }),
+    lacks: lacks(),
+    announces: 'listening on',
+    version: () => {
+      const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+      return `${version} (${commitOf(root)}, Node ${process.versions.node})`
+    },
+  }
+}
 
 const commitOf = (root: string): string => {
   try {
@@ -105,11 +153,27 @@ export const CONTENDERS: readonly Contender[] = [
   },
   berthIn(ROOT),
   {
+    ...berthIn(ROOT, {
+      name: 'berth-open',
+      what: 'berth with profile open: builds are spliced, unread',
+      flags: ['--profile=open'],
+    }),
+    isNamedOnly: true,
+  },
+  {
+    ...berthIn(ROOT, {
+      name: 'berth-2',
+      what: 'berth with two workers',
+      flags: ['--workers=2'],
+    }),
+    isNamedOnly: true,
+  },
+  {
     name: 'haproxy',
     what: 'nbthread 1, http-reuse always',
     command: (place) => ({
       file: 'haproxy',
-      args: ['-db', '-f', configFile('haproxy.cfg', place)],
+      args: ['-db', '-f', configFile('haproxy.cfg', place, haproxyTls(place))],
     }),
     lacks: lacks(),
     version: () => versionFrom('haproxy', '-v'),
@@ -117,7 +181,10 @@ export const CONTENDERS: readonly Contender[] = [
   {
     name: 'nginx',
     what: 'one worker, buffering off, upstream keepalive 512',
-    command: (place) => ({ file: 'nginx', args: ['-c', configFile('nginx.conf', place)] }),
+    command: (place) => ({
+      file: 'nginx',
+      args: ['-c', configFile('nginx.conf', place, nginxTls(place))],
+    }),
     lacks: lacks(),
     version: () => versionFrom('nginx', '-v'),
   },
@@ -163,7 +230,50 @@ export const CONTENDERS: readonly Contender[] = [
     lacks: lacks(),
     version: () => versionFrom('gcc', '--version').replace(/^/, 'gcc '),
   },
+  {
+    name: 'haproxy-tcp',
+    what: 'HAProxy in TCP mode, nbthread 1',
+    command: (place) => ({
+      file: 'haproxy',
+      args: ['-db', '-f', configFile('haproxy-tcp.cfg', place)],
+    }),
+    lacks: lacks(),
+    isNamedOnly: true,
+    version: () => versionFrom('haproxy', '-v'),
+  },
+  {
+    name: 'node-splice',
+    what: 'node:net on both sides, joined with pipe: what a splice costs on this runtime',
+    command: (place) => ({
+      file: process.execPath,
+      args: [join(COMPILED, 'contenders/node-splice.js'), String(place.port), place.socket],
+    }),
+    lacks: lacks(),
+    isNamedOnly: true,
+    version: () => `Node ${process.versions.node}`,
+  },
 ]
+
+/** What of a workload says who is measured on it. */
+interface Field {
+  readonly contenders?: readonly string[]
+  readonly needs?: Need
+  readonly isSide?: true
+}
+
+/** Those whom a workload names, or everybody who can do it. @param isAll in a run of everything */
+export const takesPart = (
+  { name, lacks, isNamedOnly }: Contender,
+  { contenders, needs, isSide }: Field,
+  isAll: boolean,
+): boolean => {
+  if (contenders !== undefined) return contenders.includes(name)
+  if (isNamedOnly || (needs !== undefined && lacks.has(needs))) return false
+  return !(isAll && isSide) || CORE.has(name)
+}
+
+/** Whom everybody else is read against. */
+export const CORE: ReadonlySet<string> = new Set(['direct', 'berth', 'haproxy', 'nginx', 'c-relay'])
 
 export interface Present {
   readonly contender: Contender

@@ -20,6 +20,8 @@ export interface LoadReport {
   readonly client_cpu_ns: number
   readonly max_ns: number
   readonly watched: Readonly<Record<'contender' | 'engine', Watched>>
+  /** Connections that each process of the contender has at the end, its first process first; empty where there is but one. */
+  readonly served: readonly number[]
   readonly histogram: Histogram
 }
 
@@ -32,6 +34,8 @@ export interface Figures {
   readonly cpuSecondsPerGb?: number
   readonly kbPerStream?: number
   readonly switchesPerRequest?: number
+  /** Of all connections, what the worker with the fewest has; where there are several workers. */
+  readonly fewestPercent?: number
   readonly p50?: number
   readonly p90?: number
   readonly p99?: number
@@ -74,6 +78,14 @@ const latencies = ({ histogram, max_ns }: LoadReport) => ({
   max: max_ns / 1000,
 })
 
+/** The first process hands connections out, and serves none. */
+const sharing = ([, ...workers]: readonly number[]) => {
+  const all = workers.reduce((sum, count) => sum + count, 0)
+  return workers.length < 2 || all === 0
+    ? {}
+    : { fewestPercent: (Math.min(...workers) / all) * 100 }
+}
+
 const inUnit = (report: LoadReport, unit: Unit, streams: number) => {
   const { seconds, requests, bytes, watched } = report
   const { cpu_ns, switches, rss_kb, low_rss_kb } = watched.contender
@@ -88,6 +100,7 @@ const inUnit = (report: LoadReport, unit: Unit, streams: number) => {
     perSecond: requests / seconds,
     cpuUsPerRequest: cpu_ns / 1000 / requests,
     switchesPerRequest: switches / requests,
+    ...sharing(report.served),
     ...latencies(report),
   }
 }

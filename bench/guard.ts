@@ -81,7 +81,7 @@ const isTraced = (pid: number): boolean =>
   !/^TracerPid:\t0$/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'))
 
 const countCalls = (contender: Contender, workload: Workload): Promise<Counts> =>
-  standing(contender, 'apart', async (place) => {
+  standing(contender, workload, async (place) => {
     await ask(place, workload, REQUESTS / 4) // connections open, code compiled
     const [pid] = place.contender.pids
     if (pid === undefined) throw new Error('berth has no process')
@@ -101,7 +101,7 @@ const countCalls = (contender: Contender, workload: Workload): Promise<Counts> =
 const ALLOCATING_REQUESTS = 150_000
 
 const countBytes = async (contender: Contender, workload: Workload): Promise<Counts> =>
-  standing(contender, 'apart', async (place) => {
+  standing(contender, workload, async (place) => {
     await ask(place, workload, REQUESTS)
     const before = place.contender.said.length
     await load(place, workload, SCALES.quick, [

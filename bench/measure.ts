@@ -4,11 +4,12 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { type Certificate, makeCertificate } from './certificate.ts'
 import type { Contender } from './contender.ts'
 import { type Figures, figuresOf, type Histogram, type LoadReport } from './figures.ts'
 import { native } from './native.ts'
-import { answersPing, freePort, type Placement, Program, pinned } from './process.ts'
-import type { Scale, Workload } from './workload.ts'
+import { answersPing, freePort, Program, pinned } from './process.ts'
+import { type Scale, scaledFor, streamsOf, type Workload } from './workload.ts'
 
 export interface Run {
   readonly figures: Figures
@@ -21,12 +22,16 @@ export interface Standing {
   readonly folder: string
   readonly contender: Program
   readonly engine: Program
+  readonly tls: Certificate | undefined
 }
+
+/** How a workload wants them set up. */
+export type Setting = Pick<Workload, 'placement' | 'listener'>
 
 /** Starts both, calls `use`, and stops both whatever comes of it. */
 export const standing = async <T>(
   contender: Contender,
-  placement: Placement,
+  { placement, listener }: Setting,
   use: (standing: Standing) => Promise<T>,
 ): Promise<T> => {
   const folder = mkdtempSync(join(tmpdir(), 'berth-bench-'))
@@ -44,12 +49,19 @@ export const standing = async <T>(
     const engine = await start(
       Program.start(pinned(engineCommand, 'around', placement), () => answersPing(enginePort)),
     )
+    const tls = listener === 'tls' ? makeCertificate(folder) : undefined
     if (contender.command === undefined)
-      return await use({ port: enginePort, folder, contender: engine, engine })
+      return await use({ port: enginePort, folder, contender: engine, engine, tls })
     const port = await freePort()
-    const command = pinned(contender.command({ port, socket, folder }), 'system', placement)
-    const program = await start(Program.start(command, () => answersPing(port)))
-    return await use({ port, folder, contender: program, engine })
+    const command = pinned(contender.command({ port, socket, folder, tls }), 'system', placement)
+    const { announces = '' } = contender
+    const program = await start(
+      Program.start(
+        command,
+        async (said) => said.includes(announces) && (await answersPing(port, tls?.certificate)),
+      ),
+    )
+    return await use({ port, folder, contender: program, engine, tls })
   } finally {
     await Promise.all(started.map((program) => program.stop()))
     process.off('exit', clear)
@@ -65,7 +77,7 @@ const run = promisify(execFile)
  * @throws Error when an answer was not what it should be
  */
 export const load = async (
-  { port, folder, contender, engine }: Standing,
+  { port, folder, contender, engine, tls }: Standing,
   workload: Workload,
   scale: Scale,
   more: readonly string[] = [],
@@ -79,7 +91,8 @@ export const load = async (
         workload.mode,
         ...['--to', `tcp:${port}`, '--request', request],
         ...['--watch', `contender:${contender.pids}`, '--watch', `engine:${engine.pids}`],
-        ...workload.load(scale),
+        ...(tls === undefined ? [] : ['--tls', tls.certificate]),
+        ...workload.load(scaledFor(workload, scale)),
         ...more,
       ],
     },
@@ -97,13 +110,13 @@ export const measure = async (
   scale: Scale,
   rate?: number,
 ): Promise<Run> =>
-  standing(contender, workload.placement, async (place) => {
+  standing(contender, workload, async (place) => {
     const more = rate === undefined ? [] : ['--rate', String(Math.round(rate))]
     const report = await load(place, workload, scale, more)
     if (report.requests === 0 && workload.unit === 'request')
       throw new Error('it answered nothing while it was measured')
     return {
-      figures: figuresOf(report, workload.unit, scale.streams),
+      figures: figuresOf(report, workload.unit, streamsOf(workload, scale)),
       histogram: report.histogram,
     }
   })

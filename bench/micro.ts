@@ -14,6 +14,10 @@ export const MICRO = {
   match: 'request target -> route, version, names, query',
   chunked: 'follow 1 MiB in chunks of 32 KiB',
   create: 'judge and rewrite the create body of a docker run',
+  identify: 'a key in a header -> tenant, on a new connection',
+  'identify-again': 'the same key on a connection that is known',
+  'store-get': 'a record of the embedded store (LMDB), by key',
+  'key-first': 'a key -> tenant, not known yet: two records, one unsealed',
 } as const satisfies Record<string, string>
 
 export type MicroName = keyof typeof MICRO
@@ -24,6 +28,8 @@ export interface MicroResult {
   readonly runs: readonly MicroFigures[]
 }
 
+/** None takes longer than a few seconds, unless it is stuck. */
+const MICRO_MS = 30_000
 const run = promisify(execFile)
 
 /** @param compiled the folder of the compiled bench: another one to time another checkout */
@@ -37,6 +43,6 @@ export const measureMicro = async (
     args: ['--max-semi-space-size=64', join(compiled, 'micro', `${name}.js`)],
   }
   const { file, args } = pinned(command, 'system')
-  const { stdout } = await run(file, args)
+  const { stdout } = await run(file, args, { timeout: MICRO_MS, killSignal: 'SIGKILL' })
   return JSON.parse(stdout) as MicroFigures
 }

@@ -15,12 +15,16 @@ const C = ['-O2', '-Wall', '-Wextra']
 
 const RECIPES = {
   load: {
-    sources: ['native/load.c', 'native/wire.h'],
+    sources: ['native/load.c', 'native/h2.h', 'native/wire.h'],
     compiler: 'gcc',
     // Without OpenSSL's headers it loads everything but TLS listeners
     flags: [[...C, '-DWITH_TLS', '-lssl', '-lcrypto'], C],
   },
-  engine: { sources: ['native/engine.c', 'native/wire.h'], compiler: 'gcc', flags: [C] },
+  engine: {
+    sources: ['native/engine.c', 'native/h2.h', 'native/wire.h'],
+    compiler: 'gcc',
+    flags: [C],
+  },
   relay: { sources: ['contenders/relay.c'], compiler: 'gcc', flags: [C] },
   reverse: { sources: ['contenders/reverse.go'], compiler: 'go', flags: [[]] },
   'read-all': { sources: ['contenders/read-all.go'], compiler: 'go', flags: [[]] },

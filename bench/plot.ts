@@ -16,6 +16,10 @@ const COLOURS: Readonly<Record<string, string>> = {
   'go-read-all': '#8c6d1f',
   'node-http': '#b03a5b',
   'c-relay': '#4a4f54',
+  'berth-open': '#4fa8cf',
+  'berth-2': '#4fa8cf',
+  'haproxy-tcp': '#c0562b',
+  'node-splice': '#b03a5b',
 }
 const colourOf = (name: string): string => COLOURS[name] ?? '#777777'
 

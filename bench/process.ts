@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { connect as connectTls } from 'node:tls'
 
 export interface Command {
   readonly file: string
@@ -18,8 +19,9 @@ export type Side = 'system' | 'around'
 /**
  * Apart: what is measured has a core to itself, so that its CPU time is not disturbed. Together: everything shares one
  * core, for workloads of one message at a time, where waking another core (in a virtual machine 30 us) would hide all else.
+ * Free: wherever the kernel puts them, for systems of several processes.
  */
-export type Placement = 'apart' | 'together'
+export type Placement = 'apart' | 'together' | 'free'
 
 const CORES = availableParallelism()
 export const isPinned = CORES > 1
@@ -32,7 +34,7 @@ export const pinned = (
   side: Side,
   placement: Placement = 'apart',
 ): Command => {
-  if (!isPinned) return { file, args, ...(env && { env }) }
+  if (!isPinned || placement === 'free') return { file, args, ...(env && { env }) }
   const cores = side === 'system' || placement === 'together' ? LAST : OTHERS
   return { file: 'taskset', args: ['-c', cores, file, ...args], ...(env && { env }) }
 }
@@ -66,11 +68,17 @@ export class Program {
     running.add(this)
   }
 
-  /** @param ready is asked until it says yes; throws when the program ends first or takes too long */
-  static async start(command: Command, ready: () => Promise<boolean>): Promise<Program> {
+  /**
+   * @param ready is asked, with all that the program has said so far, until it says yes; throws when the program
+   * ends first or takes too long
+   */
+  static async start(
+    command: Command,
+    ready: (said: string) => Promise<boolean>,
+  ): Promise<Program> {
     const program = new Program(command)
     const started = performance.now()
-    while (!(await ready())) {
+    while (!(await ready(program.said))) {
       if (program.#child.exitCode === null && performance.now() - started < START_MS) {
         await sleep(10)
         continue
@@ -143,12 +151,18 @@ export const freePort = async (): Promise<number> => {
   return typeof address === 'object' && address !== null ? address.port : 0
 }
 
-/** True when an HTTP server answers a ping there. */
-export const answersPing = (port: number): Promise<boolean> =>
+/** True when an HTTP server answers a ping there; over TLS where a certificate is given, and then with that one. */
+export const answersPing = (port: number, certificate?: string): Promise<boolean> =>
   new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
+    const place = { port, host: '127.0.0.1' }
+    const isPlain = certificate === undefined
+    const socket = isPlain
+      ? connect(place)
+      : connectTls({ ...place, servername: 'localhost', ca: readFileSync(certificate) })
     socket.setTimeout(1000, () => socket.destroy())
-    socket.on('connect', () => socket.write('GET /_ping HTTP/1.1\r\nHost: localhost\r\n\r\n'))
+    socket.on(isPlain ? 'connect' : 'secureConnect', () =>
+      socket.write('GET /_ping HTTP/1.1\r\nHost: localhost\r\n\r\n'),
+    )
     socket.on('data', (bytes) => {
       resolve(bytes.toString('latin1').startsWith('HTTP/1.1 200'))
       socket.destroy()

@@ -1,13 +1,22 @@
 /** `npm run bench [-- NAME...]`: measures the contenders on the workloads and keeps every raw value. */
 import { parseArgs } from 'node:util'
-import { CONTENDERS, type Contender, type Present, presentOf } from './contender.ts'
+import { tlsIsMissing } from './certificate.ts'
+import { CONTENDERS, CORE, type Present, presentOf, takesPart } from './contender.ts'
+import { microSecondsOf, secondsOf } from './estimate.ts'
 import { type Figures, type Histogram, median, merged } from './figures.ts'
 import { interleaved, measure } from './measure.ts'
 import { MICRO, type MicroName, measureMicro } from './micro.ts'
 import { QUICK_RESULTS, RESULTS } from './places.ts'
 import { type ContenderResult, type Result, thisMachine, writeResult } from './results.ts'
 import { tableOf } from './table.ts'
-import { SCALES, type Scale, WORKLOADS, type Workload, workloadsNamed } from './workload.ts'
+import {
+  SCALES,
+  type Scale,
+  streamsOf,
+  WORKLOADS,
+  type Workload,
+  workloadsNamed,
+} from './workload.ts'
 
 const USAGE = `bench [NAME...] [--quick] [--rounds N] [--contenders NAME,NAME]
 
@@ -15,10 +24,16 @@ NAME is the beginning of a workload's name, or "micro"; a named workload runs lo
 Workloads: ${WORKLOADS.map(({ name }) => name).join(', ')}
 Contenders: ${CONTENDERS.map(({ name }) => name).join(', ')}`
 
-const QUICK_CONTENDERS = new Set(['direct', 'berth', 'haproxy', 'nginx', 'c-relay'])
+/** And those who are there for the workloads that name them. */
+const QUICK: ReadonlySet<string> = new Set([
+  ...CORE,
+  ...CONTENDERS.filter(({ isNamedOnly }) => isNamedOnly).map(({ name }) => name),
+])
 const MICRO_ROUNDS = 3
 
 interface Plan {
+  /** Everything there is, and not what was named. */
+  readonly isAll: boolean
   readonly scale: Scale
   readonly rounds: number | undefined
   readonly present: readonly Present[]
@@ -85,17 +100,22 @@ const resultOf = ({ present, runs, histograms, failure }: Collected): ContenderR
   ...(failure !== undefined && { failure }),
 })
 
-const canDo = ({ lacks }: Contender, { needs }: Workload): boolean =>
-  needs === undefined || !lacks.has(needs)
+const fieldOf = (workload: Workload, { present, isAll }: Plan): Present[] =>
+  present.filter(({ contender }) => takesPart(contender, workload, isAll))
+
+const roundsOf = (workload: Workload, plan: Plan): number => plan.rounds ?? workload.rounds
 
 const runWorkload = async (workload: Workload, plan: Plan): Promise<void> => {
   const started = performance.now()
   const { scale } = plan
   const rate = workload.atHalfLoad ? await halfLoad(workload, plan) : undefined
-  const entries: Collected[] = plan.present
-    .filter(({ contender }) => canDo(contender, workload))
-    .map((present) => ({ present, runs: [], histograms: [], failure: undefined }))
-  await interleaved(entries, plan.rounds ?? workload.rounds, (entry) =>
+  const entries: Collected[] = fieldOf(workload, plan).map((present) => ({
+    present,
+    runs: [],
+    histograms: [],
+    failure: undefined,
+  }))
+  await interleaved(entries, roundsOf(workload, plan), (entry) =>
     runOnce(entry, workload, scale, rate),
   )
   const result: Result = {
@@ -107,8 +127,8 @@ const runWorkload = async (workload: Workload, plan: Plan): Promise<void> => {
     seconds: scale.seconds,
     placement: workload.placement,
     ...(rate !== undefined && { rate: Math.round(rate) }),
-    ...(workload.unit === 'stream' && { streams: scale.streams }),
-    ...(workload.unit === 'GB' && { gb: scale.bulkBytes / 1e9 }),
+    ...(workload.unit === 'stream' && { streams: streamsOf(workload, scale) }),
+    ...(workload.unit === 'GB' && { gb: scale.bulkBytes / (workload.share ?? 1) / 1e9 }),
     contenders: entries.map(resultOf),
     missing: plan.missing,
   }
@@ -141,7 +161,7 @@ const planOf = (
   contenders: ReadonlySet<string> | undefined,
 ): Plan => {
   const missing: string[] = []
-  const wanted = contenders ?? (quick ? QUICK_CONTENDERS : undefined)
+  const wanted = contenders ?? (quick ? QUICK : undefined)
   const present = presentOf(wanted, (name, why) => {
     missing.push(name)
     say(`${name} is missing (bench/install installs it): ${why}`)
@@ -149,6 +169,7 @@ const planOf = (
   const words = ['npm run', quick ? 'bench:quick' : 'bench', ...(names.length > 0 ? ['--'] : [])]
   const plain = names.length > 0 ? SCALES.named : SCALES.full
   return {
+    isAll: names.length === 0,
     scale: quick ? SCALES.quick : plain,
     rounds: rounds ?? (quick ? 3 : undefined) ?? (names.length > 0 ? 5 : undefined),
     present,
@@ -156,6 +177,26 @@ const planOf = (
     folder: quick ? QUICK_RESULTS : RESULTS,
     command: [...words, ...names].join(' '),
   }
+}
+
+/** Those that this machine can run; each other one is said to be missing. */
+const runnable = (workloads: readonly Workload[]): Workload[] => {
+  const why = workloads.some(({ listener }) => listener === 'tls') ? tlsIsMissing() : undefined
+  if (why === undefined) return [...workloads]
+  return workloads.filter(({ name, listener }) => {
+    if (listener === 'tls') say(`${name} is missing (bench/install installs what it needs): ${why}`)
+    return listener !== 'tls'
+  })
+}
+
+const sayEstimate = (workloads: readonly Workload[], hasMicro: boolean, plan: Plan): void => {
+  const seconds = workloads.reduce(
+    (sum, workload) =>
+      sum +
+      secondsOf(workload, plan.scale, roundsOf(workload, plan), fieldOf(workload, plan).length),
+    hasMicro ? microSecondsOf(Object.keys(MICRO).length, MICRO_ROUNDS) : 0,
+  )
+  say(`${workloads.length} workloads, about ${Math.ceil(seconds / 60)} min`)
 }
 
 const main = async (): Promise<void> => {
@@ -176,13 +217,14 @@ const main = async (): Promise<void> => {
     values.rounds === undefined ? undefined : Number(values.rounds),
     values.contenders === undefined ? undefined : new Set(values.contenders.split(',')),
   )
-  const isOnlyMicro = positionals.length > 0 && names.length === 0
-  const chosen = isOnlyMicro ? [] : workloadsNamed(names)
+  const { isAll } = plan
+  const named = !isAll && names.length === 0 ? [] : workloadsNamed(names)
+  const chosen = runnable(named.filter(({ isQuick }) => !isAll || !values.quick || isQuick))
+  const hasMicro = isAll ? !values.quick : positionals.includes('micro')
+  sayEstimate(chosen, hasMicro, plan)
   const started = performance.now()
-  for (const workload of chosen)
-    if (!values.quick || positionals.length > 0 || workload.isQuick)
-      await runWorkload(workload, plan)
-  if (positionals.length === 0 ? !values.quick : positionals.includes('micro')) await runMicro(plan)
+  for (const workload of chosen) await runWorkload(workload, plan)
+  if (hasMicro) await runMicro(plan)
   say(`\n${((performance.now() - started) / 1000).toFixed(0)} s; results in ${plan.folder}`)
 }
 

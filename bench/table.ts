@@ -26,6 +26,7 @@ const COLUMNS: readonly Column[] = [
   column('p99', 'p99 us', 0),
   column('p999', 'p99.9 us', 0),
   column('max', 'max us', 0),
+  column('fewestPercent', 'fewest connections %', 0),
   column('switchesPerRequest', 'switches/request', 2),
   column('busyPercent', 'busy %', 0),
   column('rssMb', 'RSS MB', 1),

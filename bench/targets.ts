@@ -2,21 +2,31 @@
 import { type FigureName, medianOf } from './figures.ts'
 import type { Result } from './results.ts'
 
-interface Target {
+interface Aim {
   readonly workload: string
+  /** Whose figure it is; berth's unless it says so. */
+  readonly contender?: string
   readonly figure: FigureName
   readonly what: string
+}
+
+interface Target extends Aim {
   /** Compared after direct's figure is taken off on both sides. */
   readonly isAdded?: true
-  /** Contender and factor: berth's figure is to be no more than factor x the contender's. */
+  /** Contender and factor: the figure is to be no more than factor x the contender's. */
   readonly bounds: Readonly<Record<string, number>>
 }
 
-interface Ceiling {
-  readonly workload: string
-  readonly figure: FigureName
-  readonly what: string
-  readonly atMost: number
+/** A figure that is to be at least factor x another contender's, on machines with so many cores. */
+interface Floor extends Aim {
+  readonly atLeast: Readonly<Record<string, number>>
+  readonly cores: number
+}
+
+/** A figure that is to be within these, whatever others reach. */
+interface Range extends Aim {
+  readonly min?: number
+  readonly max?: number
 }
 
 const BULK = { haproxy: 0.75, 'c-relay': 1.25 }
@@ -27,7 +37,16 @@ const bulk = (workload: string): Target => ({
   bounds: BULK,
 })
 
-export const TARGETS: readonly (Target | Ceiling)[] = [
+/** A plain TCP splice is the relay in C; beside it stands what pipe makes of one on this runtime. */
+const splice = (contender: string, what: string, factor: number): Target => ({
+  workload: 'grpc-echo',
+  contender,
+  figure: 'cpuUsPerRequest',
+  what,
+  bounds: { 'c-relay': factor, 'node-splice': factor },
+})
+
+export const TARGETS: readonly (Target | Floor | Range)[] = [
   bulk('bulk-down-length'),
   bulk('bulk-down-chunked'),
   bulk('bulk-up-length'),
@@ -61,7 +80,39 @@ export const TARGETS: readonly (Target | Ceiling)[] = [
     bounds: { 'c-relay': 2 },
   },
   { workload: 'attach-echo-1', figure: 'p50', what: 'total p50', bounds: { 'c-relay': 1.25 } },
-  { workload: 'logs-idle', figure: 'kbPerStream', what: 'KB a stream over TCP', atMost: 12 },
+  { workload: 'logs-idle', figure: 'kbPerStream', what: 'KB a stream over TCP', max: 12 },
+  splice('berth-open', 'CPU a message, spliced', 1),
+  splice('berth', 'CPU a message, judged', 4),
+  {
+    workload: 'tls-bulk-down',
+    figure: 'cpuSecondsPerGb',
+    what: 'CPU a GB over TLS',
+    bounds: { nginx: 1.1 },
+  },
+  { workload: 'tls-logs-idle', figure: 'kbPerStream', what: 'KB a stream over TLS', max: 45 },
+  {
+    workload: 'workers',
+    contender: 'berth-2',
+    figure: 'cpuUsPerRequest',
+    what: 'CPU a request with two workers',
+    bounds: { berth: 1.1 },
+  },
+  {
+    workload: 'workers',
+    contender: 'berth-2',
+    figure: 'fewestPercent',
+    what: 'connections of the worker with fewer, %',
+    min: 40,
+  },
+  {
+    workload: 'workers',
+    contender: 'berth-2',
+    figure: 'perSecond',
+    what: 'requests a second with two workers',
+    atLeast: { berth: 1.8 },
+    // two workers, and whatever asks and answers them
+    cores: 4,
+  },
 ]
 
 export interface Judgement {
@@ -72,30 +123,74 @@ export interface Judgement {
   readonly holds: boolean
 }
 
+type Judge = (result: Result) => Judgement[]
+
+const judgeOf = (aim: (typeof TARGETS)[number]): Judge => {
+  if ('bounds' in aim) return (result) => judgeBounds(aim, result)
+  return 'atLeast' in aim
+    ? (result) => judgeFloor(aim, result)
+    : (result) => judgeRange(aim, result)
+}
+
 /** One judgement for every bound whose workload and contender have been measured. */
 export const judgements = (results: readonly Result[]): Judgement[] =>
-  TARGETS.flatMap((target) => {
-    const result = results.find(({ workload }) => workload === target.workload)
-    if (result === undefined) return []
-    return 'atMost' in target ? judgeCeiling(target, result) : judgeBounds(target, result)
+  TARGETS.flatMap((aim) => {
+    const result = results.find(({ workload }) => workload === aim.workload)
+    return result === undefined ? [] : judgeOf(aim)(result)
   })
+
+/** Targets of which nothing can be said, because a workload or somebody to compare with was not measured. */
+export const unjudged = (results: readonly Result[]): string[] =>
+  TARGETS.flatMap((aim) => {
+    const result = results.find(({ workload }) => workload === aim.workload)
+    const targets = targetsOf(aim)
+    const judged = new Set((result ? judgeOf(aim)(result) : []).map(({ target }) => target))
+    return targets
+      .filter((target) => !judged.has(target))
+      .map((target) => `\`${aim.workload}\`, ${aim.what} ${target}`)
+  })
+
+const targetsOf = (aim: (typeof TARGETS)[number]): string[] => {
+  if ('bounds' in aim) return Object.entries(aim.bounds).map(([name, n]) => `<= ${n} x ${name}`)
+  if ('atLeast' in aim) return Object.entries(aim.atLeast).map(([name, n]) => `>= ${n} x ${name}`)
+  return [rangeOf(aim)]
+}
+
+const rangeOf = ({ min, max }: Range): string => (max === undefined ? `>= ${min}` : `<= ${max}`)
 
 const figureOf = (result: Result, name: string, figure: FigureName): number | undefined => {
   const contender = result.contenders.find((candidate) => candidate.name === name)
   return contender && medianOf(contender.runs, figure)
 }
 
-const judgeCeiling = ({ workload, figure, what, atMost }: Ceiling, result: Result): Judgement[] => {
-  const own = figureOf(result, 'berth', figure)
+const ownFigure = ({ contender = 'berth', figure }: Aim, result: Result): number | undefined =>
+  figureOf(result, contender, figure)
+
+const judgeRange = (range: Range, result: Result): Judgement[] => {
+  const { workload, what, min = 0, max = Number.POSITIVE_INFINITY } = range
+  const own = ownFigure(range, result)
   if (own === undefined) return []
-  const [target, measured] = [`<= ${atMost}`, own.toFixed(1)]
-  return [{ workload, what, target, measured, holds: own <= atMost }]
+  const [target, measured] = [rangeOf(range), own.toFixed(1)]
+  return [{ workload, what, target, measured, holds: own >= min && own <= max }]
+}
+
+const judgeFloor = (floor: Floor, result: Result): Judgement[] => {
+  const { workload, figure, what, atLeast, cores } = floor
+  if (result.machine.cores < cores) return []
+  const own = ownFigure(floor, result)
+  return Object.entries(atLeast).flatMap(([name, factor]) => {
+    const other = figureOf(result, name, figure)
+    if (own === undefined || other === undefined) return []
+    const ratio = own / other
+    const [target, measured] = [`>= ${factor} x ${name}`, `${ratio.toFixed(2)} x`]
+    return [{ workload, what, target, measured, holds: ratio >= factor }]
+  })
 }
 
 const judgeBounds = (target: Target, result: Result): Judgement[] => {
   const { workload, figure, what, bounds, isAdded } = target
   const base = isAdded ? figureOf(result, 'direct', figure) : 0
-  const own = figureOf(result, 'berth', figure)
+  const own = ownFigure(target, result)
   if (own === undefined || base === undefined) return []
   return Object.entries(bounds).flatMap(([name, factor]) => {
     const other = figureOf(result, name, figure)

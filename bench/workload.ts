@@ -11,15 +11,27 @@ export interface Workload {
   readonly unit: Unit
   readonly placement: Placement
   readonly needs?: Need
-  /** Of the load program: ask, echo, flood or hold. */
-  readonly mode: 'ask' | 'echo' | 'flood' | 'hold'
+  /** Who is measured, where it is not everybody. */
+  readonly contenders?: readonly string[]
+  /** How the contender listens; TCP unless it says so. */
+  readonly listener?: 'tls'
+  /** Of the load program. */
+  readonly mode: 'ask' | 'echo' | 'flood' | 'hold' | 'down' | 'up'
   /** Options of the load program beside those that every run has. */
   readonly load: (scale: Scale) => readonly string[]
-  /** Request head (and small body), as it goes on the wire. */
+  /** Of the bytes that the scale says, one in so many is moved. */
+  readonly share?: number
+  /** Streams that are held open, where it is not as many as the scale says. */
+  readonly streams?: (scale: Scale) => number
+  /** The usual warm-up so many times, where a JIT has more to learn. */
+  readonly warmups?: number
+  /** Request head (and small body), as it goes on the wire; empty where HTTP/2 begins at once. */
   readonly request: (scale: Scale) => string
   /** Rounds in a full run: five where a target hangs on it. */
   readonly rounds: 3 | 5
   readonly isQuick?: true
+  /** In a run of everything only the core contenders are measured on it; by name, everybody. */
+  readonly isSide?: true
   /** Requests a second are fixed, the same for everybody: half of what the slower of berth and HAProxy can do. */
   readonly atHalfLoad?: true
 }
@@ -33,7 +45,7 @@ export interface Scale {
 }
 
 export const MIB = 1 << 20
-const WARM_BYTES = 128 * MIB
+export const WARM_BYTES = 128 * MIB
 /** What the engine of the bench answers to a list. */
 const LIST_BYTES = 3072
 const ATTACHED = ['--status', '101']
@@ -46,13 +58,22 @@ const streamsThatFit = (): number => {
 }
 
 export const SCALES = {
-  full: { seconds: 1, warmup: 1, bulkBytes: 1024 * MIB, streams: streamsThatFit() },
+  full: { seconds: 0.5, warmup: 0.5, bulkBytes: 1024 * MIB, streams: streamsThatFit() },
   /** A workload that was asked for by name. */
   named: { seconds: 3, warmup: 2, bulkBytes: 4096 * MIB, streams: streamsThatFit() },
   quick: { seconds: 0.8, warmup: 0.8, bulkBytes: 512 * MIB, streams: 2000 },
   /** Enough to see that everything works. */
   smoke: { seconds: 0.1, warmup: 0.05, bulkBytes: 8 * MIB, streams: 64 },
 } as const satisfies Record<string, Scale>
+
+/** The scale as it is for one workload. */
+export const scaledFor = ({ warmups = 1 }: Workload, scale: Scale): Scale => ({
+  ...scale,
+  warmup: scale.warmup * warmups,
+})
+
+export const streamsOf = ({ streams }: Workload, scale: Scale): number =>
+  streams?.(scale) ?? scale.streams
 
 /** What the docker CLI 28 sends on every request. */
 const head = (method: string, path: string, ...fields: string[]): string =>
@@ -77,6 +98,7 @@ const ATTACH = head(
   'Content-Type: text/plain',
   'Upgrade: tcp',
 )
+const UPGRADE = head('POST', '/grpc', 'Connection: Upgrade', 'Upgrade: h2c')
 const FOLLOW = head('GET', '/containers/bench/logs?follow=1&stderr=1&stdout=1&tail=all')
 
 /** A create as docker makes it, with environment up to about `size` bytes. */
@@ -145,6 +167,7 @@ const create = (size: number) => ({
   ...timed(8, '--status', '201'),
   request: () => withBody('/containers/create?name=bench', createBody(size)),
   rounds: 3 as const,
+  isSide: true as const,
 })
 
 type BodyKind = 'length' | 'chunked'
@@ -195,7 +218,62 @@ const echo = (bytes: number) => ({
   request: () => ATTACH,
 })
 
-/** TLS, h2c, gRPC and tenants have their rows here as soon as `berthIn` starts a listener for them (`needs: 'tls'`). */
+/** Each byte goes both ways. */
+const FLOOD_SHARE = 2
+
+/** A stream's first frame comes at once, and then nothing: memory is read when all are open. */
+const idle = (streams: (scale: Scale) => number) => ({
+  unit: 'stream' as const,
+  placement: 'apart' as const,
+  needs: 'stream' as const,
+  mode: 'hold' as const,
+  streams,
+  load: (scale: Scale) => ['--connections', String(streams(scale))],
+  request: () => FOLLOW,
+  rounds: 3 as const,
+  isSide: true as const,
+})
+
+/** What a TLS stream weighs is known from fewer of them: each begins with a handshake. */
+const TLS_STREAMS_SHARE = 4
+/** One certificate, one cipher, and full handshakes, for three that end TLS themselves. */
+const overTls = {
+  listener: 'tls' as const,
+  contenders: ['berth', 'haproxy', 'nginx'],
+  warmups: 3,
+}
+
+/** Both roads of berth, and what a splice costs in C, in HAProxy and on Node's streams. */
+const SPLICES = ['direct', 'berth-open', 'berth', 'haproxy-tcp', 'node-splice', 'c-relay']
+/** Beside the five bytes of a gRPC prefix. */
+const CALL_BYTES = 32
+/** Messages that are judged take longer than bytes. */
+const CALL_SHARE = 4
+
+/**
+ * One bidirectional call a connection.
+ * @param how HTTP/2 begins: by the upgrade that docker and buildx ask for, or from the first byte
+ */
+const call = (how: 'upgrade' | 'prior', mode: 'echo' | 'down' | 'up') => ({
+  // how it begins is nothing to those who relay bytes
+  contenders: how === 'upgrade' ? SPLICES : ['berth-open', 'berth', 'c-relay'],
+  mode,
+  ...(mode === 'echo'
+    ? { unit: 'request' as const, placement: 'together' as const, warmups: 2 }
+    : { unit: 'GB' as const, placement: 'apart' as const, share: CALL_SHARE }),
+  load: ({ seconds, warmup, bulkBytes }: Scale) => [
+    ...['--h2', '--status', '101'],
+    ...(mode === 'echo'
+      ? ['--message', String(CALL_BYTES), '--seconds', String(seconds), '--warmup', String(warmup)]
+      : [
+          ...['--count', '1', '--warm-bytes', String(WARM_BYTES / CALL_SHARE)],
+          ...['--bytes', String(bulkBytes / CALL_SHARE)],
+        ]),
+  ],
+  request: () => (how === 'upgrade' ? UPGRADE : ''),
+  rounds: 3 as const,
+})
+
 export const WORKLOADS: readonly Workload[] = [
   { name: 'get-1', title: 'GET /containers/json, 1 connection', ...list(1), rounds: 5 },
   {
@@ -205,7 +283,13 @@ export const WORKLOADS: readonly Workload[] = [
     rounds: 5,
     isQuick: true,
   },
-  { name: 'get-256', title: 'GET /containers/json, 256 connections', ...list(256), rounds: 3 },
+  {
+    name: 'get-256',
+    title: 'GET /containers/json, 256 connections',
+    ...list(256),
+    rounds: 3,
+    isSide: true,
+  },
   {
     name: 'get-32-half',
     title: 'GET /containers/json, 32 connections, half load at a fixed rate',
@@ -226,6 +310,7 @@ export const WORKLOADS: readonly Workload[] = [
     ...timed(32, '--expect', '2'),
     request: () => head('GET', '/_ping'),
     rounds: 3,
+    isSide: true,
   },
   { name: 'create-4k', title: 'POST /containers/create, 4 KB, 8 connections', ...create(4096) },
   { name: 'create-64k', title: 'POST /containers/create, 64 KB, 8 connections', ...create(65_536) },
@@ -245,7 +330,7 @@ export const WORKLOADS: readonly Workload[] = [
     rounds: 5,
     isQuick: true,
   },
-  { name: 'attach-echo-1k', title: 'attach, echo of 1 KB', ...echo(1024), rounds: 3 },
+  { name: 'attach-echo-1k', title: 'attach, echo of 1 KB', ...echo(1024), rounds: 3, isSide: true },
   {
     name: 'attach-flood',
     title: 'attach, both directions at once',
@@ -253,12 +338,15 @@ export const WORKLOADS: readonly Workload[] = [
     placement: 'apart',
     needs: 'hijack',
     mode: 'flood',
+    share: FLOOD_SHARE,
     load: ({ bulkBytes }) => [
       ...ATTACHED,
-      ...['--warm-bytes', String(WARM_BYTES / 2), '--bytes', String(bulkBytes / 2)],
+      ...['--warm-bytes', String(WARM_BYTES / FLOOD_SHARE)],
+      ...['--bytes', String(bulkBytes / FLOOD_SHARE)],
     ],
     request: () => ATTACH,
     rounds: 3,
+    isSide: true,
   },
   {
     name: 'logs-first',
@@ -267,17 +355,51 @@ export const WORKLOADS: readonly Workload[] = [
     needs: 'stream',
     request: () => FOLLOW,
     rounds: 3,
+    isSide: true,
+  },
+  { name: 'logs-idle', title: 'idle logs -f streams', ...idle(({ streams }) => streams) },
+  { name: 'grpc-echo', title: 'gRPC over POST /grpc, echo', ...call('upgrade', 'echo'), rounds: 5 },
+  { name: 'grpc-down', title: 'gRPC over POST /grpc, messages down', ...call('upgrade', 'down') },
+  { name: 'grpc-up', title: 'gRPC over POST /grpc, messages up', ...call('upgrade', 'up') },
+  { name: 'h2c-echo', title: 'gRPC over h2c, echo', ...call('prior', 'echo') },
+  { name: 'h2c-down', title: 'gRPC over h2c, messages down', ...call('prior', 'down') },
+  { name: 'h2c-up', title: 'gRPC over h2c, messages up', ...call('prior', 'up') },
+  {
+    name: 'tls-get-32',
+    title: 'TLS: GET /containers/json, 32 connections',
+    ...list(32),
+    ...overTls,
+    rounds: 3,
   },
   {
-    name: 'logs-idle',
-    title: 'idle logs -f streams',
-    unit: 'stream',
-    placement: 'apart',
-    needs: 'stream',
-    mode: 'hold',
-    load: ({ streams }) => ['--connections', String(streams)],
-    request: () => FOLLOW,
+    name: 'tls-get-fresh',
+    title: 'TLS: GET /containers/json, a new connection each, 8 at a time',
+    ...list(8, '--fresh'),
+    ...overTls,
     rounds: 3,
+  },
+  {
+    name: 'tls-bulk-down',
+    title: 'TLS: bulk down, chunked (docker save)',
+    ...down('chunked'),
+    ...overTls,
+    rounds: 5,
+  },
+  {
+    name: 'tls-logs-idle',
+    title: 'TLS: idle logs -f streams',
+    ...idle(({ streams }) => streams / TLS_STREAMS_SHARE),
+    ...overTls,
+  },
+  {
+    name: 'workers',
+    title: 'GET /containers/json, 64 connections, one and two workers',
+    ...list(64),
+    placement: 'free',
+    contenders: ['berth', 'berth-2'],
+    // each worker learns by itself
+    warmups: 3,
+    rounds: 5,
   },
 ]
 

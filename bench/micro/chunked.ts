@@ -5,4 +5,4 @@ import { time } from './time.ts'
 const chunk = Buffer.concat([Buffer.from('8000\r\n'), Buffer.alloc(0x8000), Buffer.from('\r\n')])
 const body = Buffer.concat(Array.from({ length: 32 }, () => chunk))
 
-time(() => new ChunkedTracker().take(body, 0, body.length))
+await time(() => new ChunkedTracker().take(body, 0, body.length))

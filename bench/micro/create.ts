@@ -10,4 +10,4 @@ const bytes = readFileSync(join(ROOT, 'fixtures/create/create-cli-28.5.2-run-noo
 const body = bodyOf('container.create')
 if (body === undefined) throw new Error('container.create has no rules')
 
-time(() => judgeBody(PROFILE_POLICIES.dedicated, body, bytes))
+await time(() => judgeBody(PROFILE_POLICIES.dedicated, body, bytes))

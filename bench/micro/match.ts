@@ -10,7 +10,7 @@ const TARGETS = [
 ] as const
 let turn = 0
 
-time(() => {
+await time(() => {
   turn = (turn + 1) & 3
   return match('GET', TARGETS[turn] ?? '')
 })

@@ -3,4 +3,4 @@ import { parseRequestHead } from '../../src/wire/parse-request.ts'
 import { REQUEST } from './heads.ts'
 import { time } from './time.ts'
 
-time(() => parseRequestHead(REQUEST))
+await time(() => parseRequestHead(REQUEST))

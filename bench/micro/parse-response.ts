@@ -3,4 +3,4 @@ import { parseResponseHead } from '../../src/wire/parse-response.ts'
 import { RESPONSE } from './heads.ts'
 import { time } from './time.ts'
 
-time(() => parseResponseHead(RESPONSE, 'GET'))
+await time(() => parseResponseHead(RESPONSE, 'GET'))

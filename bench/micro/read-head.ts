@@ -6,4 +6,4 @@ import { time } from './time.ts'
 const bytes = Buffer.from(`${REQUEST}\r\n\r\n`)
 const reader = new HeadReader()
 
-time(() => reader.read(bytes, 0, bytes.length))
+await time(() => reader.read(bytes, 0, bytes.length))

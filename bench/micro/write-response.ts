@@ -6,4 +6,4 @@ import { time } from './time.ts'
 
 const head = parseResponseHead(RESPONSE, 'GET')
 
-time(() => writeResponseHead('GET', head, head.framing, false))
+await time(() => writeResponseHead('GET', head, head.framing, false))

@@ -9,9 +9,10 @@
  *   POST /images/load                         reads everything
  *   POST /containers/create                   reads the body, answers 201
  *   POST /containers/ID/attach                101, then an echo
+ *   POST /grpc, or HTTP/2 at once             gRPC: see "calls" below
  */
 #define _GNU_SOURCE
-#include "wire.h"
+#include "h2.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -41,11 +42,12 @@ struct conn {
   struct stock *bulk;
   char *echo;
   size_t echo_at, echo_size;
+  struct speaker *speaker; /* once it speaks HTTP/2 */
   uint32_t wants;
 };
 
 static int poller;
-static struct stock plain, chunked;
+static struct stock plain, chunked, messages;
 static char list[LIST_BYTES + 1];
 static char scratch[ECHO_BYTES];
 
@@ -80,6 +82,8 @@ static void answer(struct conn *c, const char *status, const char *type, const c
       "Server: Docker/28.5.2 (linux)\r\nDate: %s\r\n%s\r\n\r\n%s", status, type, date(), framing, body);
 }
 
+static void speak(struct conn *c);
+
 static void respond(struct conn *c, const char *path) {
   char text[LIST_BYTES + 64];
   unsigned long long bytes;
@@ -103,6 +107,9 @@ static void respond(struct conn *c, const char *path) {
         "Content-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
     c->hijacked = 1;
     c->echo = malloc(ECHO_BYTES);
+  } else if (strstr(path, "/grpc")) {
+    c->out_size += (size_t)sprintf(c->out + c->out_size, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
+    speak(c);
   } else if (image && sscanf(image, "/images/bench-%llu-%15[a-z]", &bytes, kind) == 2) {
     int is_chunked = !strcmp(kind, "chunked");
     sprintf(text, is_chunked ? "Transfer-Encoding: chunked" : "Content-Length: %llu", bytes);
@@ -124,10 +131,13 @@ static void want(struct conn *c, uint32_t events) {
   epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &(struct epoll_event){.events = events, .data.ptr = c});
 }
 
+static void hush(struct conn *c);
+
 static void drop(struct conn *c) {
   close(c->fd);
   free(c->in);
   free(c->echo);
+  hush(c);
   free(c);
 }
 
@@ -172,8 +182,182 @@ static int echo(struct conn *c) {
   return 1;
 }
 
+/*
+ * === calls ===
+ *
+ * What the first message of a gRPC call says is done, whatever its method and metadata, which are not read:
+ *
+ *   "pour BYTES"   that many bytes of messages, then status 0
+ *   "sink"         takes everything to its end; answers with how many bytes of it were as they should be
+ *   anything else  is sent back, byte for byte, with what follows it
+ */
+enum role { UNKNOWN, ECHO, POUR, SINK };
+
+struct work {
+  enum role role;
+  char first[64];
+  size_t first_size;
+  char held[2 * WINDOW]; /* to be sent back: plenty for clients that wait for an echo */
+  size_t held_at, held_size;
+  uint64_t at, size; /* of what is poured, or has sunk as it should */
+  int is_wrong;
+};
+
+struct speaker {
+  struct h2 h2;
+  struct work *works[CALLS];
+};
+
+static struct work **work_of(struct h2 *h, struct call *call) {
+  return &((struct speaker *)h)->works[call - h->calls];
+}
+
+/* RFC 9113 8.1: the head of an answer, as short as a gRPC client takes it. */
+static void call_began(struct h2 *h, struct call *call, const unsigned char *start, size_t n, int is_last) {
+  (void)start, (void)n, (void)is_last;
+  if (call->is_answered) return;
+  char block[64], *end = literal(block, I_STATUS, NULL, "200");
+  end = literal(end, I_CONTENT_TYPE, NULL, "application/grpc");
+  headers(h, call->id, 0, block, end);
+  *work_of(h, call) = calloc(1, sizeof(struct work));
+}
+
+static void hold(struct h2 *h, struct work *work, const char *bytes, size_t n) {
+  if (work->held_at == work->held_size) work->held_at = work->held_size = 0;
+  if (n > sizeof work->held - work->held_size) {
+    memmove(work->held, work->held + work->held_at, work->held_size -= work->held_at);
+    work->held_at = 0;
+  }
+  if (n > sizeof work->held - work->held_size) h->broken = "sends more than it may";
+  else memcpy(work->held + work->held_size, bytes, n), work->held_size += n;
+}
+
+/* Every byte is known: a stock of messages, again and again. */
+static void sink(struct work *work, const char *bytes, size_t n) {
+  for (size_t at = 0; at < n && !work->is_wrong;) {
+    size_t from = work->at % messages.size, size = messages.size - from < n - at ? messages.size - from : n - at;
+    if (memcmp(bytes + at, messages.bytes + from, size)) work->is_wrong = 1;
+    else work->at += size, at += size;
+  }
+}
+
+/* Returns how many of the bytes belong to the first message, or to what cannot be told from it yet. */
+static size_t first_message(struct h2 *h, struct work *work, const char *bytes, size_t n) {
+  size_t before = work->first_size, take = n < sizeof work->first - 1 - before ? n : sizeof work->first - 1 - before;
+  memcpy(work->first + before, bytes, take);
+  work->first_size += take;
+  if (work->first_size < PREFIX) return take;
+  size_t end = PREFIX + get_u32((unsigned char *)work->first + 1);
+  int is_whole = work->first_size >= end;
+  if (!is_whole && work->first_size < sizeof work->first - 1) return take;
+  const char *said = work->first + PREFIX;
+  unsigned long long size;
+  if (is_whole && sscanf(said, "pour %llu", &size) == 1) work->role = POUR, work->size = size;
+  else if (is_whole && !strncmp(said, "sink", 4)) work->role = SINK;
+  else {
+    work->role = ECHO;
+    hold(h, work, work->first, work->first_size);
+    return take;
+  }
+  return end - before;
+}
+
+static void call_data(struct h2 *h, struct call *call, const char *bytes, size_t n) {
+  struct work *work = *work_of(h, call);
+  if (!work) return;
+  if (work->role == UNKNOWN) {
+    size_t used = first_message(h, work, bytes, n);
+    bytes += used, n -= used;
+  }
+  if (work->role == ECHO) hold(h, work, bytes, n);
+  if (work->role == SINK) sink(work, bytes, n);
+}
+
+static void call_ended(struct h2 *h, struct call *call) {
+  struct work *work = *work_of(h, call);
+  if (!work || work->role != SINK) return;
+  char answer[PREFIX + 8] = {0, 0, 0, 0, 8};
+  uint64_t size = work->is_wrong ? 0 : work->at;
+  put_u32(answer + PREFIX, (uint32_t)(size >> 32));
+  put_u32(answer + PREFIX + 4, (uint32_t)size);
+  hold(h, work, answer, sizeof answer);
+}
+
+/* Sends what a call has to send and may; ends it when all is said. */
+static void work_on(struct h2 *h, struct call *call) {
+  struct work *work = *work_of(h, call);
+  if (!work) return;
+  for (size_t n; work->held_at < work->held_size && (n = may_send(h, call)); work->held_at += n) {
+    if (n > work->held_size - work->held_at) n = work->held_size - work->held_at;
+    memcpy(data_frame(h, call, n, 0), work->held + work->held_at, n);
+  }
+  for (size_t n; work->role == POUR && work->at < work->size && (n = may_send(h, call)); work->at += n) {
+    size_t from = work->at % messages.size;
+    if (n > work->size - work->at) n = work->size - work->at;
+    if (n > messages.size - from) n = messages.size - from;
+    memcpy(data_frame(h, call, n, 0), messages.bytes + from, n);
+  }
+  int is_poured = work->role == POUR && work->at == work->size;
+  if ((!is_poured && !call->has_ended) || work->held_at < work->held_size || (work->role == POUR && !is_poured)) return;
+  if (room(h) < OUT_SPARE) return;
+  char block[32], *end = literal(block, 0, "grpc-status", "0");
+  headers(h, call->id, END_STREAM, block, end);
+  free(work);
+  *work_of(h, call) = NULL;
+  if (call->has_ended) call->id = 0;
+}
+
+static const struct h2_user calls = {call_began, call_data, call_ended};
+
+/* From now on the connection is HTTP/2, and its client's preface is still to come. */
+static void speak(struct conn *c) {
+  c->speaker = calloc(1, sizeof *c->speaker);
+  struct h2 *h = &c->speaker->h2;
+  h->user = &calls;
+  h->is_server = 1;
+  h->preface = PREFACE_BYTES;
+  greet(h);
+}
+
+static void hush(struct conn *c) {
+  for (int i = 0; c->speaker && i < CALLS; i++) free(c->speaker->works[i]);
+  free(c->speaker);
+}
+
+/* Works on all calls; true where one of them could go on if what is ready had been sent. */
+static int work_on_all(struct h2 *h) {
+  int has_more = 0;
+  for (struct call *call = h->calls; call < h->calls + CALLS; call++) {
+    if (!call->id) continue;
+    work_on(h, call);
+    struct work *work = *work_of(h, call);
+    has_more |= work && call->window > 0 && h->window > 0 && (work->held_at < work->held_size || (work->role == POUR && work->at < work->size));
+  }
+  return has_more;
+}
+
+/* 1: go on; 0: wait for an event; -1: over. */
+static int converse(struct conn *c) {
+  struct h2 *h = &c->speaker->h2;
+  if (c->in_size) h2_take(h, c->in, c->in_size);
+  c->in_size = 0;
+  int has_more = work_on_all(h);
+  if (h->out_at < h->out_size) {
+    ssize_t sent = send(c->fd, h->out + h->out_at, h->out_size - h->out_at, MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN) return -1;
+    if (sent > 0) h->out_at += (size_t)sent;
+  }
+  if (h->out_at == h->out_size) h->out_at = h->out_size = 0;
+  want(c, h->out_size ? EPOLLIN | EPOLLOUT : EPOLLIN);
+  ssize_t got = recv(c->fd, scratch, sizeof scratch, 0);
+  if (got <= 0) return got < 0 && errno == EAGAIN ? has_more && !h->out_size : -1;
+  h2_take(h, scratch, (size_t)got);
+  return h->broken ? -1 : 1;
+}
+
 /* Takes request bytes that are in `c->in`. 1 when an answer is ready. */
 static int take(struct conn *c) {
+  if (c->in_size >= PREFACE_BYTES && !memcmp(c->in, PREFACE, PREFACE_BYTES)) return speak(c), 1;
   size_t end = head_end(c->in, c->in_size);
   if (!end) return 0;
   c->body = body_of(c->in, end);
@@ -221,9 +405,9 @@ static int step(struct conn *c) {
       int flushed = flush(c);
       if (flushed <= 0) return flushed < 0 ? -1 : (want(c, EPOLLOUT), 0);
       want(c, EPOLLIN);
-      if (!c->hijacked && !c->in_size) return 0;
+      if (!c->hijacked && !c->speaker && !c->in_size) return 0;
     }
-    int going = c->hijacked ? echo(c) : c->in_size && !c->reading_body && take(c) ? 1 : read_request(c);
+    int going = c->hijacked ? echo(c) : c->speaker ? converse(c) : c->in_size && !c->reading_body && take(c) ? 1 : read_request(c);
     if (going <= 0) return going;
   }
   want(c, EPOLLIN | EPOLLOUT); /* whatever is left comes round again */
@@ -271,6 +455,7 @@ int main(int argc, char **argv) {
   poller = epoll_create1(EPOLL_CLOEXEC);
   plain = make_stock(0);
   chunked = make_stock(1);
+  messages = make_messages();
   make_list();
   for (int i = 1; i < argc; i++) listen_on(argv[i]);
   for (;;) {

@@ -6,15 +6,23 @@
  *   ask    requests and answers on --connections kept open, or on a new one each time (--fresh)
  *   echo   after 101, sends --message BYTES and waits until they are back, again and again
  *   flood  after 101, sends --bytes as fast as they are taken, and reads them back
+ *   down   in a gRPC call (--h2), has the engine send --bytes of messages
+ *   up     in a gRPC call, sends --bytes of messages, which the engine counts
  *   hold   opens --connections streams and keeps them; samples memory at a sixteenth of them and at all
  *
  * A latency is counted from the moment a request was due, not from when it could be sent: at a fixed --rate a stall
  * shows in every request that it delayed (what is called coordinated omission otherwise). Without a rate each
  * connection asks again at once. CPU, context switches and memory of others (--watch NAME:PID,PID) are read from /proc
  * at the two ends of the measured stretch, by this process, so that nothing of the harness falls between.
+ *
+ * --h2 goes on with HTTP/2 after 101, or begins with it where the request is empty. One gRPC call is made on each
+ * connection, and --message is then the size of a message without its prefix. With --tls CERTIFICATE it speaks TLS 1.3
+ * with one cipher, and each new connection is a full handshake whose certificate is checked.
+ *
+ *   load features      prints what was built in: "tls" where OpenSSL was there
  */
 #define _GNU_SOURCE
-#include "wire.h"
+#include "h2.h"
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -41,8 +49,8 @@ typedef uint64_t u64;
 /* === options === */
 
 static struct {
-  const char *mode, *to, *request;
-  int connections, fresh, until_body, status, tls, chunked;
+  const char *mode, *to, *request, *tls;
+  int connections, fresh, until_body, status, chunked, h2;
   double seconds, warmup, rate;
   u64 count, bytes, warm_bytes, message, expect, upload;
 } o = {.connections = 1, .seconds = 1, .status = 200, .message = 1};
@@ -116,6 +124,45 @@ static struct sample look_at(const struct group *group) {
   return sample;
 }
 
+/* === who has which connections === */
+
+#define MOST_INODES 4096
+static u64 inodes[MOST_INODES];
+static int inode_count;
+
+/* The server's ends of connections to a port: `ss` would say the same. */
+static void find_served(const char *port) {
+  char line[512], wanted[8];
+  FILE *file = fopen("/proc/net/tcp", "r");
+  snprintf(wanted, sizeof wanted, ":%04X", (unsigned)atoi(port));
+  inode_count = 0;
+  while (file && fgets(line, sizeof line, file)) {
+    char local[32], remote[32], state[8];
+    unsigned long long inode;
+    if (sscanf(line, " %*d: %31s %31s %7s %*s %*s %*s %*s %*s %llu", local, remote, state, &inode) != 4) continue;
+    if (!strcmp(state, "01") && !strcmp(strchr(local, ':'), wanted) && inode_count < MOST_INODES) inodes[inode_count++] = inode;
+  }
+  if (file) fclose(file);
+}
+
+static int served_by(int pid) {
+  char path[300], target[64];
+  int count = 0;
+  sprintf(path, "/proc/%d/fd", pid);
+  DIR *files = opendir(path);
+  for (struct dirent *entry; files && (entry = readdir(files));) {
+    sprintf(path, "/proc/%d/fd/%.20s", pid, entry->d_name);
+    ssize_t n = readlink(path, target, sizeof target - 1);
+    unsigned long long inode;
+    if (n < 0) continue;
+    target[n] = 0;
+    if (sscanf(target, "socket:[%llu]", &inode) != 1) continue;
+    for (int i = 0; i < inode_count; i++) count += inodes[i] == inode;
+  }
+  if (files) closedir(files);
+  return count;
+}
+
 static struct sample at_begin[8], at_end[8], at_low[8];
 
 static void look(struct sample *into) {
@@ -143,6 +190,7 @@ struct conn {
   u64 upload_at;
   u64 due;
   u64 came, sent; /* stream bytes */
+  struct h2 *h2;
   uint32_t wants;
 };
 
@@ -152,7 +200,7 @@ static size_t rest_head, rest_count;
 static int poller, live, measuring;
 static char *request, buffer[1 << 18];
 static size_t request_size;
-static struct stock stock;
+static struct stock stock, messages;
 static u64 upload_wire, done, errors, moved, moved_at_begin, begun, ended, cpu_at_begin, cpu_at_end, held;
 
 static void begin(void) {
@@ -177,13 +225,30 @@ static void die(const char *what) {
   exit(1);
 }
 
+/* What a write that would block waits for: a handshake has to read before it writes. */
+static uint32_t blocked_on = EPOLLIN | EPOLLOUT;
+
 #ifdef WITH_TLS
+/* The same for everybody, whatever each would choose. */
+#define TLS_CIPHER "TLS_AES_256_GCM_SHA384"
+#define TLS_GROUP "X25519"
+
 static SSL_CTX *tls_context;
 static ssize_t tls_result(struct conn *c, int n) {
   if (n > 0) return n;
   int why = SSL_get_error(c->tls, n);
   errno = why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? EAGAIN : EIO;
+  blocked_on = why == SSL_ERROR_WANT_READ ? EPOLLIN : EPOLLIN | EPOLLOUT;
   return why == SSL_ERROR_ZERO_RETURN ? 0 : -1;
+}
+static void make_tls_context(void) {
+  tls_context = SSL_CTX_new(TLS_client_method());
+  SSL_CTX_set_mode(tls_context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_min_proto_version(tls_context, TLS1_3_VERSION);
+  SSL_CTX_set_ciphersuites(tls_context, TLS_CIPHER);
+  SSL_CTX_set1_groups_list(tls_context, TLS_GROUP);
+  SSL_CTX_set_verify(tls_context, SSL_VERIFY_PEER, NULL);
+  if (!SSL_CTX_load_verify_locations(tls_context, o.tls, NULL)) die(o.tls);
 }
 static ssize_t get(struct conn *c, char *into, size_t n) {
   return c->tls ? tls_result(c, SSL_read(c->tls, into, (int)n)) : recv(c->fd, into, n, 0);
@@ -193,8 +258,7 @@ static ssize_t put(struct conn *c, const char *from, size_t n) {
 }
 static void secure(struct conn *c) {
   if (!o.tls) return;
-  if (!tls_context) tls_context = SSL_CTX_new(TLS_client_method());
-  SSL_CTX_set_mode(tls_context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  if (!tls_context) make_tls_context();
   c->tls = SSL_new(tls_context);
   SSL_set_fd(c->tls, c->fd);
   SSL_set_connect_state(c->tls);
@@ -238,6 +302,8 @@ static void open_conn(struct conn *c) {
 static void close_conn(struct conn *c) {
   if (c->fd < 0) return;
   insecure(c);
+  free(c->h2);
+  c->h2 = NULL;
   close(c->fd);
   c->fd = -1;
   live--;
@@ -264,10 +330,12 @@ static int is_over(u64 t) {
   return t - begun >= (u64)(o.seconds * 1e9);
 }
 
+static void stream_starts(struct conn *c);
+
 static void send_request(struct conn *c) {
   while (c->request_at < request_size) {
     ssize_t n = put(c, request + c->request_at, request_size - c->request_at);
-    if (n < 0) return errno == EAGAIN ? want(c, EPOLLIN | EPOLLOUT) : fail(c, "request not taken");
+    if (n < 0) return errno == EAGAIN ? want(c, blocked_on) : fail(c, "request not taken");
     c->request_at += (size_t)n;
   }
   u64 total = upload_wire + (o.upload && o.chunked ? sizeof LAST_CHUNK - 1 : 0);
@@ -277,13 +345,14 @@ static void send_request(struct conn *c) {
     if (c->upload_at >= upload_wire) from = LAST_CHUNK + (c->upload_at - upload_wire), n = total - c->upload_at;
     else if (n > upload_wire - c->upload_at) n = upload_wire - c->upload_at;
     ssize_t sent = put(c, from, n);
-    if (sent < 0) return errno == EAGAIN ? want(c, EPOLLIN | EPOLLOUT) : fail(c, "body not taken");
+    if (sent < 0) return errno == EAGAIN ? want(c, blocked_on) : fail(c, "body not taken");
     c->upload_at += (u64)sent;
     moved += (u64)sent;
     if (!measuring && o.warm_bytes && moved >= o.warm_bytes) begin();
   }
   want(c, EPOLLIN);
   c->state = HEAD;
+  if (!request_size) stream_starts(c); /* there is nothing to answer */
 }
 
 static void ask(struct conn *c, u64 due) {
@@ -301,6 +370,151 @@ static void answered(struct conn *c) {
   if (measuring == 1) record(t - c->due);
   if (o.fresh) close_conn(c);
   rest(c);
+}
+
+/* === gRPC calls === */
+
+#define CALL_ID 1
+#define METHOD "/moby.buildkit.v1.Control/Session"
+
+/* Sends what is ready, and waits for events accordingly. */
+static void push(struct conn *c) {
+  struct h2 *h = c->h2;
+  while (h->out_at < h->out_size) {
+    ssize_t sent = put(c, h->out + h->out_at, h->out_size - h->out_at);
+    if (sent < 0) return errno == EAGAIN ? want(c, EPOLLIN | EPOLLOUT) : die("HTTP/2 not taken");
+    h->out_at += (size_t)sent;
+  }
+  h->out_at = h->out_size = 0;
+  want(c, EPOLLIN);
+}
+
+static char *message(struct h2 *h, struct call *call, size_t n) {
+  if (may_send(h, call) < PREFIX + n) die("message not taken whole");
+  char *at = data_frame(h, call, PREFIX + n, 0);
+  at[0] = 0;
+  put_u32(at + 1, (uint32_t)n);
+  return at + PREFIX;
+}
+
+/* Each message differs from the one before it, so that an echo cannot be an old one. */
+static void echo_message(struct conn *c) {
+  c->came = 0;
+  c->sent++;
+  c->due = now();
+  char *at = message(c->h2, c->h2->calls, o.message);
+  for (size_t i = 0; i < o.message; i++) at[i] = (char)(c->sent * 7 + i);
+}
+
+static void echo_came(struct conn *c, const char *bytes, size_t n) {
+  for (size_t i = 0; i < n; i++, c->came++) {
+    char due = c->came < PREFIX - 1 ? 0 : c->came == PREFIX - 1 ? (char)o.message : (char)(c->sent * 7 + c->came - PREFIX);
+    if (bytes[i] != due) errno = EPROTO, die("another message came back");
+  }
+  if (c->came < PREFIX + o.message) return;
+  if (measuring == 1) record(now() - c->due);
+  done++;
+  if (measuring != 2) echo_message(c);
+}
+
+static void poured(struct conn *c, const char *bytes, size_t n) {
+  for (size_t at = 0; at < n;) {
+    size_t from = c->came % messages.size, size = messages.size - from < n - at ? messages.size - from : n - at;
+    if (memcmp(bytes + at, messages.bytes + from, size)) errno = EPROTO, die("other bytes came");
+    c->came += size;
+    at += size;
+  }
+}
+
+/* Fills what windows and room let through; the last frame of all ends the call. */
+static void fill_messages(struct conn *c) {
+  struct h2 *h = c->h2;
+  u64 total = o.warm_bytes + o.bytes;
+  for (size_t n; c->sent < total && (n = may_send(h, h->calls));) {
+    size_t from = c->sent % messages.size;
+    if (n > total - c->sent) n = total - c->sent;
+    if (n > messages.size - from) n = messages.size - from;
+    memcpy(data_frame(h, h->calls, n, c->sent + n == total ? END_STREAM : 0), messages.bytes + from, n);
+    c->sent += n;
+    moved += n;
+    if (!measuring && moved >= o.warm_bytes) begin();
+  }
+}
+
+static void pour_messages(struct conn *c) {
+  for (u64 before = c->sent + 1; !c->h2->out_size && before != c->sent;) {
+    before = c->sent;
+    fill_messages(c);
+    push(c);
+  }
+}
+
+static void call_answered(struct h2 *h, struct call *call, const unsigned char *start, size_t n, int is_last) {
+  struct conn *c = h->owner;
+  if (call->is_answered) return;
+  if (is_last || !is_ok(start, n)) errno = EPROTO, die("the call was refused");
+  if (*o.mode == 'e') echo_message(c);
+  if (*o.mode == 'u') memcpy(message(h, call, 4), "sink", 4);
+  if (*o.mode != 'd') return;
+  char text[40];
+  size_t size = (size_t)sprintf(text, "pour %llu", (unsigned long long)(o.warm_bytes + o.bytes));
+  memcpy(message(h, call, size), text, size);
+}
+
+static void call_data(struct h2 *h, struct call *call, const char *bytes, size_t n) {
+  struct conn *c = h->owner;
+  (void)call;
+  if (*o.mode == 'e') return moved += n, echo_came(c, bytes, n);
+  if (*o.mode == 'd') {
+    moved += n;
+    poured(c, bytes, n);
+    if (!measuring && moved >= o.warm_bytes) begin();
+    return;
+  }
+  if (c->came + n > PREFIX + 8) errno = EPROTO, die("more than a count came back");
+  memcpy(c->head + c->came, bytes, n);
+  c->came += n;
+}
+
+/* The whole of a stream has come, or the count of what was sent. */
+static void call_ended(struct h2 *h, struct call *call) {
+  struct conn *c = h->owner;
+  const unsigned char *count = (unsigned char *)c->head + PREFIX;
+  u64 total = o.warm_bytes + o.bytes;
+  (void)call;
+  int is_whole = *o.mode == 'd' ? c->came == total : *o.mode == 'u' && c->came == PREFIX + 8 && ((u64)get_u32(count) << 32 | get_u32(count + 4)) == total;
+  if (!is_whole) errno = EPROTO, die("the call ended without all of its bytes");
+  done++;
+}
+
+static const struct h2_user caller = {call_answered, call_data, call_ended};
+
+static void call_starts(struct conn *c) {
+  struct h2 *h = c->h2 = calloc(1, sizeof *h);
+  char block[512], uuid[40], *end = block;
+  h->user = &caller;
+  h->owner = c;
+  c->sent = c->came = 0;
+  memcpy(h->out, PREFACE, h->out_size = PREFACE_BYTES);
+  greet(h);
+  new_call(h, CALL_ID);
+  sprintf(uuid, "bench-%ld", (long)(c - conns));
+  *end++ = (char)(INDEXED | I_POST);
+  *end++ = (char)(INDEXED | I_SCHEME_HTTP);
+  end = literal(end, I_PATH, NULL, METHOD);
+  end = literal(end, I_AUTHORITY, NULL, "localhost");
+  end = literal(end, I_CONTENT_TYPE, NULL, "application/grpc");
+  end = literal(end, 0, "te", "trailers");
+  end = literal(end, 0, "x-docker-expose-session-uuid", uuid);
+  headers(h, CALL_ID, 0, block, end);
+  push(c);
+}
+
+static void call_bytes(struct conn *c, const char *bytes, size_t n) {
+  h2_take(c->h2, bytes, n);
+  if (c->h2->broken) errno = EPROTO, die(c->h2->broken);
+  push(c);
+  if (*o.mode == 'u' && c->h2->calls->is_answered) pour_messages(c);
 }
 
 /* === streams === */
@@ -322,13 +536,22 @@ static void pour(struct conn *c) {
   want(c, EPOLLIN);
 }
 
+/* There is room again. */
+static void more(struct conn *c) {
+  if (!c->h2) return pour(c);
+  push(c);
+  if (*o.mode == 'u' && c->h2->calls->is_answered) pour_messages(c);
+}
+
 static void stream_starts(struct conn *c) {
   c->state = STREAM;
+  if (o.h2) return call_starts(c);
   if (*o.mode == 'e') send_message(c);
   if (*o.mode == 'f') pour(c);
 }
 
 static void stream_bytes(struct conn *c, const char *bytes, size_t n) {
+  if (c->h2) return call_bytes(c, bytes, n);
   moved += n;
   if (*o.mode == 'f') {
     /* every byte is known: the stock again and again */
@@ -341,6 +564,7 @@ static void stream_bytes(struct conn *c, const char *bytes, size_t n) {
     if (!measuring && moved >= o.warm_bytes) begin();
     return;
   }
+  if (c->came + n > o.message || memcmp(bytes, stock.bytes + c->came, n)) errno = EPROTO, die("another message came back");
   if ((c->came += n) < o.message) return;
   if (measuring == 1) record(now() - c->due);
   done++;
@@ -361,6 +585,8 @@ static void body_bytes(struct conn *c, const char *bytes, size_t n) {
   if (c->body.done || (o.until_body && c->body.data)) answered(c);
 }
 
+static int is_stream(void) { return strchr("efdu", *o.mode) != NULL; }
+
 static void head_bytes(struct conn *c, const char *bytes, size_t n) {
   size_t before = c->head_size, take = n < sizeof c->head - before ? n : sizeof c->head - before;
   memcpy(c->head + before, bytes, take);
@@ -370,7 +596,7 @@ static void head_bytes(struct conn *c, const char *bytes, size_t n) {
   if (atoi(c->head + 9) != o.status) return fail(c, "unwanted status");
   bytes += size - before;
   n -= size - before;
-  if (*o.mode == 'e' || *o.mode == 'f') {
+  if (is_stream()) {
     stream_starts(c);
     if (n) stream_bytes(c, bytes, n);
     return;
@@ -431,7 +657,7 @@ static void wait_events(u64 at_most) {
     struct conn *c = events[i].data.ptr;
     if (c->fd < 0) continue;
     if (c->state == SENDING) send_request(c);
-    else if (events[i].events & EPOLLOUT && c->state == STREAM) pour(c);
+    else if (events[i].events & EPOLLOUT && c->state == STREAM) more(c);
     if (c->fd >= 0 && events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) readable(c);
   }
 }
@@ -449,7 +675,7 @@ static void record_backlog(void) {
 static void run(void) {
   started = now();
   u64 warm = (u64)(o.warmup * 1e9);
-  if (*o.mode == 'e' || *o.mode == 'f')
+  if (is_stream())
     while (rest_count) {
       rest_count--;
       ask(resting[rest_head++], now());
@@ -478,18 +704,28 @@ static void hold(void) {
     while (opened < limit && opened - (int)held < 64) ask(&conns[opened++], now());
     wait_events(1000000);
     if (held == (u64)low && opened == low) {
-      settle(1);
+      settle(0.5);
       look(at_low);
       limit = o.connections;
       ask(&conns[opened++], now());
     }
     if (now() - since > PATIENCE) (errno = ETIMEDOUT), die("streams not open");
   }
-  settle(1);
+  settle(0.5);
   end();
 }
 
 /* === report === */
+
+/* Of interest where one process hands connections to several. */
+static void print_served(void) {
+  printf(",\"served\":[");
+  if (groups[0].count > 2 && !strncmp(o.to, "tcp:", 4)) {
+    find_served(o.to + 4);
+    for (int i = 0; i < groups[0].count; i++) printf("%s%d", i ? "," : "", served_by(groups[0].pids[i]));
+  }
+  printf("]");
+}
 
 static void print(void) {
   printf("{\"seconds\":%.9f,\"requests\":%llu,\"errors\":%llu,\"bytes\":%llu,\"client_cpu_ns\":%llu,\"max_ns\":%llu,\"watched\":{",
@@ -499,10 +735,19 @@ static void print(void) {
     printf("%s\"%s\":{\"cpu_ns\":%llu,\"switches\":%llu,\"rss_kb\":%llu,\"low_rss_kb\":%llu}", i ? "," : "", groups[i].name,
         (unsigned long long)(at_end[i].cpu - at_begin[i].cpu), (unsigned long long)(at_end[i].switches - at_begin[i].switches),
         (unsigned long long)at_end[i].rss_kb, (unsigned long long)at_low[i].rss_kb);
-  printf("},\"histogram\":[");
+  printf("}");
+  print_served();
+  printf(",\"histogram\":[");
   for (u64 i = 0, n = 0; i < sizeof histogram / sizeof *histogram; i++)
     if (histogram[i]) printf("%s[%llu,%llu]", n++ ? "," : "", (unsigned long long)middle(i), (unsigned long long)histogram[i]);
   printf("]}\n");
+}
+
+/* What this build can do, for whoever plans a run. */
+static void print_features(void) {
+#ifdef WITH_TLS
+  puts("tls");
+#endif
 }
 
 static void watch_group(char *text) {
@@ -525,7 +770,7 @@ static void parse(int argc, char **argv) {
       {"to", 1, 0, 't'}, {"request", 1, 0, 'r'}, {"connections", 1, 0, 'c'}, {"fresh", 0, 0, 'f'}, {"until-body", 0, 0, 'b'},
       {"status", 1, 0, 's'}, {"seconds", 1, 0, 'd'}, {"warmup", 1, 0, 'w'}, {"rate", 1, 0, 'R'}, {"count", 1, 0, 'n'},
       {"bytes", 1, 0, 'B'}, {"warm-bytes", 1, 0, 'W'}, {"message", 1, 0, 'm'}, {"expect", 1, 0, 'e'}, {"upload", 1, 0, 'u'},
-      {"chunked", 0, 0, 'k'}, {"tls", 0, 0, 'T'}, {"watch", 1, 0, 'p'}, {0}};
+      {"chunked", 0, 0, 'k'}, {"tls", 1, 0, 'T'}, {"h2", 0, 0, 'H'}, {"watch", 1, 0, 'p'}, {0}};
   if (argc < 2) die("no mode");
   o.mode = argv[1];
   optind = 2;
@@ -548,7 +793,8 @@ static void parse(int argc, char **argv) {
       case 'e': o.expect = n; break;
       case 'u': o.upload = n; break;
       case 'k': o.chunked = 1; break;
-      case 'T': o.tls = 1; break;
+      case 'T': o.tls = optarg; break;
+      case 'H': o.h2 = 1; break;
       case 'p': watch_group(optarg); break;
       default: exit(2);
     }
@@ -557,11 +803,13 @@ static void parse(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+  if (argc == 2 && !strcmp(argv[1], "features")) return print_features(), 0;
   parse(argc, argv);
   signal(SIGPIPE, SIG_IGN);
   prctl(PR_SET_TIMERSLACK, 1);
   read_request();
   stock = make_stock(o.chunked);
+  messages = make_messages();
   upload_wire = wire_size(o.upload, o.chunked);
   poller = epoll_create1(EPOLL_CLOEXEC);
   conns = calloc((size_t)o.connections, sizeof *conns);

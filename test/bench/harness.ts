@@ -3,17 +3,26 @@
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
+import {
+  connect as connectHttp2,
+  createServer as createHttp2Server,
+  type ServerHttp2Session,
+} from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'tap'
-import { CONTENDERS, type Contender } from '../../bench/contender.ts'
-import { median, merged, percentile } from '../../bench/figures.ts'
+import { text } from 'node:stream/consumers'
+import { type Test, test } from 'tap'
+import { makeCertificate } from '../../bench/certificate.ts'
+import { CONTENDERS, type Contender, takesPart } from '../../bench/contender.ts'
+import { microSecondsOf, secondsOf } from '../../bench/estimate.ts'
+import { type Figures, median, merged, percentile } from '../../bench/figures.ts'
 import { allocatedIn, callsIn, worsened } from '../../bench/guard.ts'
-import { interleaved, load, measure, type Standing } from '../../bench/measure.ts'
+import { interleaved, load, measure, type Standing, standing } from '../../bench/measure.ts'
+import { MICRO } from '../../bench/micro.ts'
 import { Program } from '../../bench/process.ts'
-import { judgements } from '../../bench/targets.ts'
-import { SCALES, WORKLOADS, workloadsNamed } from '../../bench/workload.ts'
+import { judgements, unjudged } from '../../bench/targets.ts'
+import { SCALES, WORKLOADS, type Workload, workloadsNamed } from '../../bench/workload.ts'
 
 const contender = (name: string): Contender => {
   const found = CONTENDERS.find((candidate) => candidate.name === name)
@@ -22,20 +31,141 @@ const contender = (name: string): Contender => {
 }
 
 const STEADY = WORKLOADS.filter(({ atHalfLoad }) => atHalfLoad === undefined)
+const named = (name: string): Workload => {
+  const [workload] = workloadsNamed([name])
+  if (workload === undefined) throw new Error(`no workload ${name}`)
+  return workload
+}
+
+/** Runs a workload as briefly as can be, and says whether all went well. */
+const tried = async (t: Test, who: string, workload: Workload): Promise<Figures> => {
+  const { figures } = await measure(contender(who), workload, SCALES.smoke)
+  const what = `${workload.name}, ${who}`
+  t.equal(figures.errors, 0, what)
+  const rate = figures.perSecond ?? figures.gbPerSecond ?? Number.POSITIVE_INFINITY
+  t.ok(rate > 0, `${what}: moved something`)
+  t.ok(figures.rssMb > 0.1, `${what}: saw the process`)
+  return figures
+}
 
 test('every workload runs through a relay and is answered without an error', async (t) => {
-  for (const workload of STEADY) {
-    const { figures } = await measure(contender('c-relay'), workload, SCALES.smoke)
-    t.equal(figures.errors, 0, workload.name)
-    const rate = figures.perSecond ?? figures.gbPerSecond ?? Number.POSITIVE_INFINITY
-    t.ok(rate > 0, `${workload.name} moved something`)
-    t.ok(figures.rssMb > 0.1, `${workload.name} saw the process`)
-  }
+  const relayed = STEADY.filter((workload) => takesPart(contender('c-relay'), workload, false))
+  t.ok(relayed.length > 20)
+  for (const workload of relayed) await tried(t, 'c-relay', workload)
+})
+
+test('what no relay can do runs through berth: TLS, judged calls and workers', async (t) => {
+  const others = STEADY.filter((workload) => !takesPart(contender('c-relay'), workload, false))
+  const judged = ['grpc-echo', 'grpc-down', 'grpc-up', 'h2c-echo'].map(named)
+  for (const workload of [...others, ...judged]) await tried(t, 'berth', workload)
+  for (const name of ['grpc-up', 'h2c-down']) await tried(t, 'berth-open', named(name))
+  const { fewestPercent = 0 } = await tried(t, 'berth-2', named('workers'))
+  t.ok(fewestPercent > 0, 'both workers have connections')
+})
+
+test('TLS is measured for those whose certificate can be checked, and for nobody else', async (t) => {
+  const tls = named('tls-get-32')
+  await standing(contender('berth'), tls, async (place) => {
+    const folder = mkdtempSync(join(tmpdir(), 'berth-bench-'))
+    t.teardown(() => rmSync(folder, { recursive: true }))
+    const another = { ...place, tls: makeCertificate(folder) }
+    const failure = await load(another, tls, SCALES.smoke).catch((error) => error)
+    t.match(failure.stderr, /request not taken/)
+  })
+})
+
+/** An HTTP/2 server of Node's on a port of its own, which gives back what `answer` makes of each piece. */
+const http2Server = async (t: Test, answer: (bytes: Buffer) => Buffer): Promise<number> => {
+  const sessions = new Set<ServerHttp2Session>()
+  const server = createHttp2Server().on('session', (session) => sessions.add(session))
+  server.on('stream', (stream) => {
+    stream.on('error', () => {})
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' })
+    stream.on('data', (bytes: Buffer) => stream.write(answer(bytes)))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    for (const session of sessions) session.destroy()
+    server.close()
+  })
+  return (server.address() as AddressInfo).port
+}
+
+/** What stands at `port`, where it was not started here; its processes are of no interest. */
+const standingAt = async (t: Test, port: number): Promise<Standing> => {
+  const folder = mkdtempSync(join(tmpdir(), 'berth-bench-'))
+  const nobody = await Program.start({ file: 'sleep', args: ['60'] }, async () => true)
+  t.teardown(async () => {
+    await nobody.stop()
+    rmSync(folder, { recursive: true })
+  })
+  return { port, folder, contender: nobody, engine: nobody, tls: undefined }
+}
+
+test('an echo counts when it is the message that was sent, and not before', async (t) => {
+  const echo = named('h2c-echo')
+  const faithful = await standingAt(t, await http2Server(t, (bytes) => bytes))
+  const { requests } = await load(faithful, echo, SCALES.smoke)
+  t.ok(requests > 0)
+  let first: Buffer | undefined
+  const stale = await http2Server(t, (bytes) => {
+    first ??= Buffer.from(bytes)
+    return first
+  })
+  const place = await standingAt(t, stale)
+  const failure = await load(place, echo, SCALES.smoke).catch((error) => error)
+  t.match(failure.stderr, /another message came back/)
+})
+
+test('messages that were lost or changed on their way up fail a run', async (t) => {
+  const empty = Buffer.from([0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0])
+  const port = await new Promise<number>((resolve) => {
+    const server = createHttp2Server()
+    server.on('stream', (stream) => {
+      stream.on('error', () => {})
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc' })
+      stream.resume().on('end', () => stream.end(empty))
+    })
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port))
+    t.teardown(() => server.close())
+  })
+  const place = await standingAt(t, port)
+  const failure = await load(place, named('h2c-up'), SCALES.smoke).catch((error) => error)
+  t.match(failure.stderr, /without all of its bytes/)
+})
+
+test('the engine of the bench understands what node:http2 sends, long header blocks included', async (t) => {
+  await standing(contender('direct'), { placement: 'apart' }, async ({ port }) => {
+    const session = connectHttp2(`http://127.0.0.1:${port}`)
+    const long = Object.fromEntries(
+      Array.from({ length: 30 }, (_, i) => [`x-field-${i}`, '~'.repeat(1000)]),
+    )
+    // the second block refers to the table that the first one has filled
+    for (const fields of [long, long]) {
+      const call = session.request({ ':method': 'POST', ':path': '/a.B/C', ...fields })
+      const [headers] = await once(call.end('\0\0\0\0\x05hello'), 'response')
+      t.equal(headers[':status'], 200)
+      const ended = once(call, 'trailers')
+      t.equal((await text(call)).slice(5), 'hello')
+      t.equal((await ended)[0]['grpc-status'], '0')
+    }
+    session.close()
+    await once(session, 'close')
+  })
+})
+
+test('a run of everything takes less than a quarter of an hour by its own reckoning', async (t) => {
+  const seconds = WORKLOADS.map((workload) => {
+    const field = CONTENDERS.filter((candidate) => takesPart(candidate, workload, true))
+    return secondsOf(workload, SCALES.full, workload.rounds, field.length)
+  })
+  const all = seconds.reduce((sum, one) => sum + one, microSecondsOf(Object.keys(MICRO).length, 3))
+  t.ok(all < 15 * 60, `${Math.round(all)} s`)
 })
 
 test('a fixed rate is not exceeded, and its requests are counted', async (t) => {
-  const [workload] = workloadsNamed(['get-32-half'])
-  if (workload === undefined) throw new Error('no such workload')
+  const workload = named('get-32-half')
   const { histogram } = await measure(contender('direct'), workload, SCALES.smoke, 2000)
   const counted = histogram.reduce((sum, [, count]) => sum + count, 0)
   // how many come through is up to the machine; that it is not more than was asked for is up to the harness
@@ -45,19 +175,12 @@ test('a fixed rate is not exceeded, and its requests are counted', async (t) => 
 test('wrong answers fail a run', async (t) => {
   const server = createServer((_, answer) => answer.end('too short')).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const folder = mkdtempSync(join(tmpdir(), 'berth-bench-'))
-  const self = await Program.start({ file: 'sleep', args: ['60'] }, async () => true)
-  t.teardown(async () => {
+  t.teardown(() => {
     server.closeAllConnections()
     server.close()
-    await self.stop()
-    rmSync(folder, { recursive: true })
   })
-  const { port } = server.address() as AddressInfo
-  const place: Standing = { port, folder, contender: self, engine: self }
-  const [workload] = workloadsNamed(['get-1'])
-  if (workload === undefined) throw new Error('no such workload')
-  const failure = await load(place, workload, SCALES.smoke).catch((error) => error)
+  const place = await standingAt(t, (server.address() as AddressInfo).port)
+  const failure = await load(place, named('get-1'), SCALES.smoke).catch((error) => error)
   t.match(failure.stderr, /body of another length/)
 })
 
@@ -123,4 +246,40 @@ test('a target is judged against the contender it names, with what direct costs 
     ['added p50', '1.50 x', true],
     ['total p50', '1.25 x', true],
   ])
+})
+
+test('a target is judged for whom it is meant, and said to be open where somebody is missing', async (t) => {
+  const result = (workload: string, cores: number, runs: Record<string, object>) =>
+    ({
+      workload,
+      machine: { cores },
+      contenders: Object.entries(runs).map(([name, run]) => ({ name, runs: [run] })),
+    }) as unknown as Parameters<typeof judgements>[0][number]
+  const calls = { 'berth-open': 10, berth: 30, 'c-relay': 8 }
+  const results = [
+    result(
+      'grpc-echo',
+      2,
+      Object.fromEntries(
+        Object.entries(calls).map(([name, us]) => [name, { cpuUsPerRequest: us }]),
+      ),
+    ),
+    result('workers', 2, {
+      berth: { cpuUsPerRequest: 20, perSecond: 100 },
+      'berth-2': { cpuUsPerRequest: 21, perSecond: 150, fewestPercent: 39 },
+    }),
+  ]
+  t.same(
+    judgements(results).map(({ what, target, holds }) => `${what} ${target}: ${holds}`),
+    [
+      'CPU a message, spliced <= 1 x c-relay: false',
+      'CPU a message, judged <= 4 x c-relay: true',
+      'CPU a request with two workers <= 1.1 x berth: true',
+      'connections of the worker with fewer, % >= 40: false',
+    ],
+  )
+  const open = unjudged(results)
+  t.ok(open.includes('`grpc-echo`, CPU a message, spliced <= 1 x node-splice'))
+  t.ok(open.includes('`workers`, requests a second with two workers >= 1.8 x berth'))
+  t.notOk(open.some((line) => line.includes('<= 1 x c-relay')))
 })

@@ -1,0 +1,34 @@
+/** How long a run will take: arithmetic with round figures of two cores, made before anything is started. */
+import { type Scale, scaledFor, streamsOf, WARM_BYTES, type Workload } from './workload.ts'
+
+/** Engine and contender started, asked for a ping, and stopped again. */
+const START_SECONDS = 0.2
+/** What contenders move: some four times that, some half. Where messages make bytes dear, fewer of them are moved. */
+const BYTES_A_SECOND = 1e9
+const STREAMS_A_SECOND = 5000
+/** Memory is read when nothing has moved for half a second, twice. */
+const SETTLE_SECONDS = 1
+const MICRO_SECONDS = 1.4
+
+/** One run of one contender. */
+const secondsOfRun = (workload: Workload, scale: Scale): number => {
+  if (workload.unit === 'GB') return (scale.bulkBytes + WARM_BYTES) / BYTES_A_SECOND
+  if (workload.unit === 'stream')
+    return SETTLE_SECONDS + streamsOf(workload, scale) / STREAMS_A_SECOND
+  return scaledFor(workload, scale).warmup + scale.seconds
+}
+
+/** @param contenders how many take part */
+export const secondsOf = (
+  workload: Workload,
+  scale: Scale,
+  rounds: number,
+  contenders: number,
+): number => {
+  // a fixed rate is found by measuring two of them once
+  const runs = rounds * contenders + (workload.atHalfLoad ? 2 : 0)
+  return runs * (START_SECONDS + secondsOfRun(workload, scale))
+}
+
+export const microSecondsOf = (benches: number, rounds: number): number =>
+  benches * rounds * MICRO_SECONDS
