@@ -378,4 +378,6 @@ for (const [profile, kind] of [
         .find((line) => line.startsWith('Build Cache')) ?? ''
     t.equal(await cacheOf(engine), 'Build Cache 0', 'and the engine has built nothing')
     t.not(await cacheOf(builder), 'Build Cache 0')
+    await succeed(berth, ['build', folder])
+    t.not(await cacheOf(engine), 'Build Cache 0', "docker's own builder is the engine's")
   })
