@@ -27,14 +27,15 @@ const isSafe = (method: string): boolean => method === 'GET' || method === 'HEAD
  * Resolves when the response has been written to its end, or the client has gone.
  * @throws Failure when the engine fails; `exchange.status` tells whether a head has been sent already
  */
-export const relay = async (exchange: Exchange, pool: Pool, errand: Errand): Promise<void> => {
+export const relay = async (exchange: Exchange, pool: Pool, planned: Errand): Promise<void> => {
   if (exchange.isGone) return
+  const preparing = prepareBody(exchange, planned)
+  const upload = preparing instanceof Promise ? await preparing : preparing
+  if (exchange.isGone) return
+  const errand = isDetached(planned, upload) ? { ...planned, hijack: NO_HIJACK } : planned
   if (errand.hijack !== 'none' && !exchange.canHijack)
     throw unhijackable(errand.hijack, errand.target)
   const upgrade = upgradeFor(errand.hijack, exchange.head)
-  const preparing = prepareBody(exchange, errand)
-  const upload = preparing instanceof Promise ? await preparing : preparing
-  if (exchange.isGone) return
   const head = writeRequestHead(errand, exchange.head, upload.framing, upgrade, pool.host)
   const connection = pool.take() ?? (await reach(pool, errand, head))
   if (exchange.isGone) return pool.release(connection, true)
@@ -53,6 +54,11 @@ type Upload =
   | { readonly kind: 'judged'; readonly framing: Framing; readonly upload: JudgedUpload }
 
 const NOTHING: Upload = { kind: 'none', framing: NO_BODY }
+const NO_HIJACK: Hijack = 'none'
+
+/** An exec that is started without its streams takes no connection over: a request like any other, also in HTTP/2. */
+const isDetached = ({ hijack }: Errand, upload: Upload): boolean =>
+  hijack === 'tcp' && upload.kind === 'whole' && JSON.parse(upload.body.toString()).Detach === true
 
 const prepareBody = (exchange: Exchange, { plan }: Errand): Upload | Promise<Upload> => {
   const { framing } = exchange.head
