@@ -1,5 +1,6 @@
 /** One socket as a source and a sink of bytes: back-pressure, half-close and reset in one place for both legs. */
 import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import {
   assembly,
   type Bench,
@@ -327,9 +328,10 @@ export class Conduit {
   readonly #resetNow = (): void => {
     clearTimeout(this.#resetTimer)
     if (this.isGone) return
-    // A TLSSocket has no handle that can be reset: its raw socket has (and a pipe has neither)
+    // A TLSSocket has no handle that can be reset. Below an accepted one is a socket that has; one that was dialled,
+    // and a pipe, can only be destroyed: over TLS that is an error to the peer too, as nobody has said close_notify
     const raw = (this.socket as Socket & { _parent?: Socket })._parent ?? this.socket
-    if (raw.remoteAddress === undefined) this.socket.destroy()
+    if (raw.remoteAddress === undefined || raw instanceof TLSSocket) this.socket.destroy()
     else raw.resetAndDestroy()
   }
 

@@ -161,3 +161,22 @@ test('half-closes are passed on as they are made', async (t) => {
   conduit.finish()
   t.equal(await heard, 'an answer')
 })
+
+test('a connection that was dialled can be reset: its server is rid of it', async (t) => {
+  const { ca, server } = await engineCertificates(t)
+  const { certificate: cert, key } = await server()
+  let left = 0
+  const port = await serve(t, { cert, key }, '127.0.0.1', (socket) => {
+    socket.resume().once('close', () => (left += 1))
+    socket.on('end', () => socket.end())
+  })
+  const conduit = await dial({ kind: 'tls', host: '127.0.0.1', port, ca })
+  const gone = new Promise<void>((resolve) => {
+    conduit.onGone = resolve
+  })
+  conduit.reset()
+  await gone
+  const deadline = Date.now() + PATIENCE_MS
+  while (left === 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5))
+  t.equal(left, 1)
+})
