@@ -3,7 +3,7 @@ import type { OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2'
 import { FAILURES, type Failure } from '../errors.ts'
 import type { Call, Connection, Exchange } from '../exchange.ts'
 import { adoptStream } from '../transport/adopt.ts'
-import type { Conduit, Receiver } from '../transport/conduit.ts'
+import { type Conduit, NOBODY } from '../transport/conduit.ts'
 import type { RequestHead, ResponseHead } from '../wire/head.ts'
 import { refuseCall } from './grpc-refusal.ts'
 import { H2_ERROR } from './h2-guard.ts'
@@ -13,9 +13,6 @@ export interface H2Carrier {
   readonly facts: Connection
   readonly apiVersion: string
 }
-
-/** Nobody reads the request any more; what still comes is thrown away. */
-const IGNORE: Receiver = { received() {}, ended() {}, gone() {} }
 
 export class H2Exchange implements Exchange {
   readonly id: string
@@ -69,7 +66,7 @@ export class H2Exchange implements Exchange {
 
   bodyRead(): void {
     this.#isBodyRead = true
-    this.client.receiver = IGNORE
+    this.client.receiver = NOBODY
     this.client.flow()
   }
 

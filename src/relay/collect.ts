@@ -1,7 +1,7 @@
 /** Reads a request body whole, up to a cap and for a limited time: for the small ones that are judged before they are sent. */
 import { Failure } from '../errors.ts'
 import type { Exchange } from '../exchange.ts'
-import type { Conduit, Receiver } from '../transport/conduit.ts'
+import { type Conduit, NOBODY, type Receiver } from '../transport/conduit.ts'
 import { trackBody } from '../wire/body.ts'
 
 /** A JSON body of a docker client is one packet; this is for the network, not for the client. */
@@ -28,7 +28,7 @@ export const collect = (exchange: Exchange, cap: number): Promise<Buffer> => {
     const fail = (failure: Failure): void => {
       clearTimeout(timer)
       client.hold()
-      client.receiver = { received() {}, ended() {}, gone() {} }
+      client.receiver = NOBODY
       reject(failure)
     }
     const receiver: Receiver = {

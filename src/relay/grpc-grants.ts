@@ -1,12 +1,11 @@
 /** Asks a builder whether it grants what reaches beyond a build: where it grants nothing, builds need not be read. */
 import type { ClientHttp2Session } from 'node:http2'
 import { type GrpcTarget, openSession } from '../upstream/h2.ts'
+import { prefixed } from './grpc-message.ts'
 
 /** A builder's configuration changes with its restart only; after so long a time it is asked again all the same. */
 const KNOWN_FOR_MS = 30_000
 const PATIENCE_MS = 5000
-/** Compressed-Flag and Message-Length (gRPC over HTTP/2, "Length-Prefixed-Message"). */
-const PREFIX_BYTES = 5
 
 /** What is asked, and how a refusal is told from any other answer. */
 export interface GrantQuestion {
@@ -81,7 +80,5 @@ const statusOf = (
       .on('error', () => {})
     stream.on('close', () => resolve(status))
     stream.resume()
-    const prefix = Buffer.alloc(PREFIX_BYTES)
-    prefix.writeUInt32BE(message.length, 1)
-    stream.end(Buffer.concat([prefix, message]))
+    stream.end(prefixed(message))
   })

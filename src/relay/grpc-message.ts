@@ -1,9 +1,17 @@
-/** Reads the one message of a unary gRPC call, before anything of it goes on. */
+/** gRPC's framing of messages: writes one, and reads the one of a unary call before anything of it goes on. */
 import { Failure } from '../errors.ts'
 import type { Call } from '../exchange.ts'
 
 /** Compressed-Flag and Message-Length (gRPC over HTTP/2 spec, "Length-Prefixed-Message"). */
 const PREFIX_BYTES = 5
+/** A message as it goes on the wire, uncompressed. */
+export const prefixed = (message: Uint8Array): Buffer => {
+  const whole = Buffer.alloc(PREFIX_BYTES + message.length)
+  whole.writeUInt32BE(message.length, 1)
+  whole.set(message, PREFIX_BYTES)
+  return whole
+}
+
 /** What engines take. */
 const MAX_MESSAGE_BYTES = 16 << 20
 const SECONDS = 30

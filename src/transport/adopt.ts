@@ -2,7 +2,7 @@
 import type { Http2Stream } from 'node:http2'
 import { type NetConnectOpts, connect as netConnect, Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
-import { Conduit, KEEP_ALIVE_DELAY_MS, type ReadOptions, type Receiver } from './conduit.ts'
+import { Conduit, KEEP_ALIVE_DELAY_MS, NOBODY, type ReadOptions } from './conduit.ts'
 
 /** Neither is public API, though both have kept their meaning from Node 10 to 26. Without them reads cost a buffer each. */
 type WithHandle = Socket & { _handle: object | null }
@@ -33,8 +33,6 @@ export const adopt = (socket: Socket): Conduit =>
 export const adoptPlain = (socket: Socket): Conduit =>
   new Conduit(() => ({ socket, readsIntoBuffers: false }))
 
-const DEAF: Receiver = { received() {}, ended() {}, gone() {} }
-
 /**
  * A stream inside a connection (HTTP/2), which has of a socket what conduits need; it is not reset by `reset`, but
  * destroyed. Node ends one that was reset, or lost its connection, as if it were complete: only its code tells.
@@ -46,7 +44,7 @@ export const adoptStream = (stream: Http2Stream): Conduit => {
       const code = stream.rstCode ?? 0
       if (code === 0) return
       const { receiver } = conduit
-      conduit.receiver = DEAF
+      conduit.receiver = NOBODY
       receiver.gone(conduit, new Error(`the stream was reset with code ${code}`))
     })
     return { socket: stream as unknown as Socket, readsIntoBuffers: false }

@@ -30,7 +30,8 @@ export const SEND_BEFORE_RESET_MS = 50
 /** TCP keep-alive: a peer that vanished without a word is noticed within minutes, and NATs keep their mapping. */
 export const KEEP_ALIVE_DELAY_MS = 30_000
 
-const NOBODY: Receiver = { received() {}, ended() {}, gone() {} }
+/** Nobody listens any more; what still comes is thrown away. */
+export const NOBODY: Receiver = { received() {}, ended() {}, gone() {} }
 
 /** The `onread` half of a socket's options: where reads go, and who hears of them. */
 export interface ReadOptions {
@@ -253,7 +254,9 @@ export class Conduit {
   /** Everything has been taken, or never will be: the source may go on. */
   #release(): void {
     if (this.#kept !== undefined) {
-      this.#bench?.giveBack(this.#kept)
+      // a conduit that is abandoned leaves its socket alive: what that still writes from is nobody else's
+      if (this.socket.writableLength === 0 || this.socket.destroyed)
+        this.#bench?.giveBack(this.#kept)
       this.#kept = undefined
     }
     if (this.#pinned > 0) {

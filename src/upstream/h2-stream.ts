@@ -2,7 +2,7 @@
 import type { ClientHttp2Stream, IncomingHttpHeaders, IncomingHttpStatusHeader } from 'node:http2'
 import { asFailure, Failure } from '../errors.ts'
 import { adoptStream } from '../transport/adopt.ts'
-import type { Conduit, Receiver } from '../transport/conduit.ts'
+import { type Conduit, NOBODY, type Receiver } from '../transport/conduit.ts'
 import { type Asker, type EngineConnection, type Loss, MAX_INTERIM } from './connection.ts'
 import { parseResponseFields } from './h2-head.ts'
 import { lossOf } from './reasons.ts'
@@ -12,7 +12,6 @@ const REFUSED_STREAM = 7
 const END_STREAM = 1
 
 const EMPTY = Buffer.alloc(0)
-const NOBODY: Receiver = { received() {}, ended() {}, gone() {} }
 
 export class UpstreamStream implements EngineConnection, Receiver {
   readonly isStream = true
