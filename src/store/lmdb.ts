@@ -19,7 +19,7 @@ import {
 } from './store.ts'
 import { createWatchers } from './watchers.ts'
 
-/** LMDB tells no one of a commit: its transaction counter is looked at this often (ms; 4 microseconds a look). */
+/** LMDB tells no one of a commit: whether there was one is asked this often (ms). */
 const POLL = 200
 /** Commits whose keys are remembered for watchers of other processes; who falls further behind has missed some. */
 const LOG_LENGTH = 10_000
@@ -46,7 +46,6 @@ class LmdbStore implements Store {
   readonly #now: () => number
   readonly #watchers = createWatchers()
   #poll: NodeJS.Timeout | undefined
-  #transaction = 0
   /** Under way: closing waits for them. */
   readonly #writes = new Set<Promise<unknown>>()
   #isClosed = false
@@ -142,8 +141,7 @@ class LmdbStore implements Store {
   async watch(prefix: string, watcher: Watcher): Promise<() => void> {
     if (this.#watchers.size === 0) {
       this.#root.resetReadTxn()
-      this.#transaction = this.#lastTransaction()
-      this.#watchers.missed(this.#counters.get('revision') ?? 0)
+      this.#watchers.missed(this.#lastRevision())
     }
     const remove = this.#watchers.add(prefix, watcher)
     this.#poll ??= setInterval(() => this.#look(), POLL).unref()
@@ -197,6 +195,10 @@ class LmdbStore implements Store {
     return next
   }
 
+  #lastRevision(): number {
+    return this.#counters.get('revision') ?? 0
+  }
+
   #holder(name: string, taken: Held): Lease {
     let { expiresAt } = taken
     const isMine = (): boolean => {
@@ -223,15 +225,13 @@ class LmdbStore implements Store {
     }
   }
 
-  #lastTransaction(): number {
-    return (this.#root.getStats() as { lastTxnId: number }).lastTxnId
-  }
-
+  /**
+   * Asks the records themselves: LMDB's count of transactions runs ahead of what can be read for as long as a commit is
+   * being synced, and whoever took it for news would read too early and not look again.
+   */
   #look(): void {
-    const transaction = this.#lastTransaction()
-    if (transaction === this.#transaction) return
-    this.#transaction = transaction
     this.#root.resetReadTxn()
+    if (this.#lastRevision() === this.#watchers.position) return
     const commits = [...this.#log.getRange({ start: this.#watchers.position + 1 })]
     for (const { key, value } of commits) this.#watchers.changed(key, value.split('\n'))
   }

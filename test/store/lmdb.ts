@@ -10,9 +10,13 @@ import { storeContract, until } from '../contract/store.ts'
 
 const WRITER = join(import.meta.dirname, '../support/store-writer.ts')
 
-/** A process that writes `NAME/0`, `NAME/1` ... to the store at `path` and says which ones were acknowledged. */
-const startWriter = async (path: string, name: string) => {
-  const child = fork(WRITER, [path, name])
+/**
+ * A process that writes `NAME/0`, `NAME/1` ... to the store at `path` and says which ones were acknowledged.
+ *
+ * @param pauseMs between two of them
+ */
+const startWriter = async (path: string, name: string, pauseMs = 0) => {
+  const child = fork(WRITER, [path, name, String(pauseMs)])
   const acknowledged: number[] = []
   child.on('message', (n) => acknowledged.push(Number(n)))
   await once(child, 'message')
@@ -78,6 +82,28 @@ test('a watcher hears of the writes of another process', async (t) => {
   await writer.kill()
   await until(() => writer.acknowledged.every((n) => heard.has(`other/${n}`)), 1000)
   t.pass('every acknowledged write was told')
+})
+
+test('a commit is told in time also to those who look while it is being synced', async (t) => {
+  const path = t.testdir()
+  const heard: Set<string>[] = []
+  // many watchers, whose looks are spread over the time from one look to the next
+  for (let i = 0; i < 60; i += 1) {
+    const store = openLmdb(path)
+    t.teardown(() => store.close())
+    const mine = new Set<string>()
+    heard.push(mine)
+    await store.watch('rare/', { changed: (key) => mine.add(key), missed: () => undefined })
+    await sleep(4)
+  }
+  const writer = await startWriter(path, 'rare', 500)
+  for (let n = 1; n <= 12; n += 1) {
+    await until(() => writer.acknowledged.includes(n))
+    await sleep(450)
+    const late = heard.filter((mine) => !mine.has(`rare/${n}`))
+    t.equal(late.length, 0, `commit ${n} has been told to everyone`)
+  }
+  await writer.kill()
 })
 
 test('a watcher that falls too far behind is told that it missed something', async (t) => {
