@@ -1,6 +1,7 @@
 /** The store that needs nothing else: LMDB in a directory, shared by the processes of one machine. */
 
 import { mkdirSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Database, open, type RootDatabase } from 'lmdb'
 import { Failure } from '../errors.ts'
 import {
@@ -26,6 +27,10 @@ const LOG_LENGTH = 10_000
 /** Records read at once by a range, so that none holds a read transaction, and with it old pages, for long. */
 const PAGE = 256
 
+/** How often, and how far apart (ms), the newest commit is waited for while another process opens the store. */
+const TRIES = 400
+const BETWEEN_TRIES = 5
+
 interface Held {
   readonly fence: number
   readonly expiresAt: number
@@ -35,14 +40,55 @@ interface Held {
 const unavailable = (cause: unknown): Failure =>
   new Failure('STORE_UNAVAILABLE', 'it cannot be used', cause)
 
+/**
+ * Whether a write transaction that has begun builds on the newest commit.
+ *
+ * Not certain: lmdb 3.5 opens an environment by reading which commit is the newest and then telling all processes so,
+ * without a lock. Where one commits in between, that commit has been set back: nobody sees it, and the next one would
+ * overwrite it. So whoever opens looks once more and opens again (which repairs it, from the file), and whoever writes
+ * waits for that and writes nothing until then.
+ */
+const buildsOnNewest = (root: RootDatabase): boolean =>
+  root.getWriteTxnId() === (root.getStats() as { lastTxnId: number }).lastTxnId + 1
+
+const OVERTAKEN = Symbol('the newest commit has been set back')
+
+interface Databases {
+  readonly root: RootDatabase
+  readonly records: Database<Buffer, string>
+  /** revision -> the keys of that commit, one a line */
+  readonly log: Database<string, number>
+  readonly leases: Database<Held, string>
+  readonly counters: Database<number, string>
+}
+
+/** One attempt; undefined where another process committed meanwhile. */
+const openDatabases = async (path: string): Promise<Databases | undefined> => {
+  // overlappingSync would acknowledge a commit before it is on disk
+  const root = open({ path, noSubdir: false, overlappingSync: false })
+  const isCurrent = () => root.transactionSync(() => buildsOnNewest(root))
+  if (isCurrent()) {
+    const databases: Databases = {
+      root,
+      records: root.openDB('records', { encoding: 'binary', useVersions: true }),
+      log: root.openDB('log', { encoding: 'string' }),
+      leases: root.openDB('leases', { encoding: 'json' }),
+      counters: root.openDB('counters', { encoding: 'json' }),
+    }
+    // in a new store they have just been made
+    if (isCurrent()) return databases
+  }
+  await root.close()
+  return undefined
+}
+
 class LmdbStore implements Store {
   readonly state: StoreState = 'up'
   readonly #root: RootDatabase
-  readonly #records: Database<Buffer, string>
-  /** revision -> the keys of that commit, one a line */
-  readonly #log: Database<string, number>
-  readonly #leases: Database<Held, string>
-  readonly #counters: Database<number, string>
+  readonly #records: Databases['records']
+  readonly #log: Databases['log']
+  readonly #leases: Databases['leases']
+  readonly #counters: Databases['counters']
   readonly #now: () => number
   readonly #watchers = createWatchers()
   #poll: NodeJS.Timeout | undefined
@@ -50,14 +96,12 @@ class LmdbStore implements Store {
   readonly #writes = new Set<Promise<unknown>>()
   #isClosed = false
 
-  constructor(path: string, now: () => number) {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
-    // overlappingSync would acknowledge a commit before it is on disk
-    this.#root = open({ path, noSubdir: false, overlappingSync: false })
-    this.#records = this.#root.openDB('records', { encoding: 'binary', useVersions: true })
-    this.#log = this.#root.openDB('log', { encoding: 'string' })
-    this.#leases = this.#root.openDB('leases', { encoding: 'json' })
-    this.#counters = this.#root.openDB('counters', { encoding: 'json' })
+  constructor({ root, records, log, leases, counters }: Databases, now: () => number) {
+    this.#root = root
+    this.#records = records
+    this.#log = log
+    this.#leases = leases
+    this.#counters = counters
     this.#now = now
   }
 
@@ -174,7 +218,7 @@ class LmdbStore implements Store {
   /** Runs `action` in a write transaction, which waits for those of other processes. Resolves when it is on disk. */
   async #write<T>(action: () => T): Promise<T> {
     this.#checkOpen()
-    const writing = this.#root.transaction(action)
+    const writing = this.#writeOnNewest(action)
     this.#writes.add(writing)
     try {
       return await writing
@@ -183,6 +227,17 @@ class LmdbStore implements Store {
     } finally {
       this.#writes.delete(writing)
     }
+  }
+
+  async #writeOnNewest<T>(action: () => T): Promise<T> {
+    for (let tries = 0; tries < TRIES; tries += 1) {
+      const done = await this.#root.transaction(() =>
+        buildsOnNewest(this.#root) ? action() : OVERTAKEN,
+      )
+      if (done !== OVERTAKEN) return done
+      await sleep(BETWEEN_TRIES)
+    }
+    throw new Error('a process that was opening it died; whoever opens it next repairs it')
   }
 
   #holds({ key, expect }: Change): boolean {
@@ -247,10 +302,18 @@ const unusable = (path: string, error: unknown): Failure => {
  * Opens, or makes, the store in the directory `path`.
  *
  * `now` serves leases only. It must be the same for every process that shares the directory: the wall clock is.
+ *
+ * @throws STORE_UNAVAILABLE
  */
-export const openLmdb = (path: string, now: () => number = Date.now): Store => {
+export const openLmdb = async (path: string, now: () => number = Date.now): Promise<Store> => {
   try {
-    return new LmdbStore(path, now)
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    for (let tries = 0; tries < TRIES; tries += 1) {
+      const databases = await openDatabases(path)
+      if (databases !== undefined) return new LmdbStore(databases, now)
+      await sleep(BETWEEN_TRIES)
+    }
+    throw new Error('others commit too fast to join them')
   } catch (error) {
     throw unusable(path, error)
   }

@@ -14,7 +14,7 @@ const openLmdbUrl = async (url: string): Promise<Store> => {
     throw new Failure('STORE_URL', `"${path}" is not an absolute path: lmdb:///var/lib/berth`)
   }
   const { openLmdb } = await import('./lmdb.ts')
-  return openLmdb(path)
+  return await openLmdb(path)
 }
 
 const openRedisUrl = async (url: string): Promise<Store> => {

@@ -2,6 +2,7 @@
 
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
+import { closeSync, openSync, readSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'tap'
@@ -9,6 +10,9 @@ import { openLmdb } from '../../src/store/lmdb.ts'
 import { storeContract, until } from '../contract/store.ts'
 
 const WRITER = join(import.meta.dirname, '../support/store-writer.ts')
+
+/** Where the lock file of LMDB says which commit is the newest: 8 bytes, little-endian. */
+const NEWEST_COMMIT_AT = 8
 
 /**
  * A process that writes `NAME/0`, `NAME/1` ... to the store at `path` and says which ones were acknowledged.
@@ -33,13 +37,13 @@ const startWriter = async (path: string, name: string, pauseMs = 0) => {
 test('the embedded store keeps the contract', async (t) => {
   storeContract(t, async (t) => {
     const path = t.testdir()
-    return { connect: async () => openLmdb(path) }
+    return { connect: () => openLmdb(path) }
   })
 })
 
 test('kill -9 of twenty writers, four at a time, loses no acknowledged write', async (t) => {
   const path = t.testdir()
-  const store = openLmdb(path)
+  const store = await openLmdb(path)
   t.teardown(() => store.close())
   for (let round = 0; round < 5; round += 1) {
     const names = [0, 1, 2, 3].map((i) => `${round}.${i}`)
@@ -66,14 +70,14 @@ test('kill -9 of twenty writers, four at a time, loses no acknowledged write', a
     }
     t.ok(await store.put('after', String(round)), 'the others go on writing')
   }
-  const again = openLmdb(path)
+  const again = await openLmdb(path)
   t.equal((await again.get('after'))?.value.toString(), '4', 'and it opens again')
   await again.close()
 })
 
 test('a watcher hears of the writes of another process', async (t) => {
   const path = t.testdir()
-  const store = openLmdb(path)
+  const store = await openLmdb(path)
   t.teardown(() => store.close())
   const heard = new Set<string>()
   await store.watch('other/', { changed: (key) => heard.add(key), missed: () => undefined })
@@ -89,7 +93,7 @@ test('a commit is told in time also to those who look while it is being synced',
   const heard: Set<string>[] = []
   // many watchers, whose looks are spread over the time from one look to the next
   for (let i = 0; i < 60; i += 1) {
-    const store = openLmdb(path)
+    const store = await openLmdb(path)
     t.teardown(() => store.close())
     const mine = new Set<string>()
     heard.push(mine)
@@ -106,9 +110,48 @@ test('a commit is told in time also to those who look while it is being synced',
   await writer.kill()
 })
 
+/** Makes every process on the store at `path` believe that its newest commit but one were its newest, as a late opener does. */
+const setBack = (path: string): void => {
+  const file = openSync(join(path, 'lock.mdb'), 'r+')
+  const newest = Buffer.alloc(8)
+  readSync(file, newest, 0, 8, NEWEST_COMMIT_AT)
+  newest.writeBigUInt64LE(newest.readBigUInt64LE() - 1n)
+  writeSync(file, newest, 0, 8, NEWEST_COMMIT_AT)
+  closeSync(file)
+}
+
+test('a commit that a process which opened the store has set back is not overwritten', async (t) => {
+  const path = t.testdir()
+  const store = await openLmdb(path)
+  t.teardown(() => store.close())
+  for (const key of ['a', 'b', 'c']) await store.put(key, key)
+  setBack(path)
+  t.equal(await store.get('c'), undefined, 'it is gone from sight')
+  const writing = store.put('d', 'd')
+  t.equal(await Promise.race([writing, sleep(100)]), undefined, 'who writes waits')
+  const other = await startWriter(path, 'other')
+  await other.kill()
+  t.ok(await writing, 'until somebody has opened it anew')
+  for (const key of ['a', 'b', 'c', 'd']) t.ok(await store.get(key), `${key} is there`)
+})
+
+test('who cannot see the newest commit does not serve the store', async (t) => {
+  const path = t.testdir()
+  const store = await openLmdb(path)
+  for (const key of ['a', 'b']) await store.put(key, key)
+  setBack(path)
+  // lmdb opens a directory once in a process: this look at it repairs nothing
+  await t.rejects(openLmdb(path), { code: 'STORE_UNAVAILABLE' })
+  await t.rejects(store.put('c', 'c'), { code: 'STORE_UNAVAILABLE' })
+  await store.close()
+  const again = await openLmdb(path)
+  for (const key of ['a', 'b']) t.ok(await again.get(key), `${key} is there`)
+  await again.close()
+})
+
 test('a watcher that falls too far behind is told that it missed something', async (t) => {
   const path = t.testdir()
-  const [a, b] = [openLmdb(path), openLmdb(path)]
+  const [a, b] = [await openLmdb(path), await openLmdb(path)]
   t.teardown(() => Promise.all([a.close(), b.close()]))
   let missed = 0
   await b.watch('k', {
@@ -125,15 +168,18 @@ test('a watcher that falls too far behind is told that it missed something', asy
 })
 
 test('it says what its writes survive, and a place it cannot have is named', async (t) => {
-  const store = openLmdb(t.testdir())
+  const store = await openLmdb(t.testdir())
   t.equal((await store.durability()).certain, true)
   await store.close()
-  t.throws(() => openLmdb('/dev/null/store'), { code: 'STORE_UNAVAILABLE', message: /\/dev\/null/ })
+  await t.rejects(openLmdb('/dev/null/store'), {
+    code: 'STORE_UNAVAILABLE',
+    message: /\/dev\/null/,
+  })
 })
 
 test('closing waits for what is under way, and leaves nothing behind that throws', async (t) => {
   const path = t.testdir()
-  const store = openLmdb(path)
+  const store = await openLmdb(path)
   await store.put('a', '1')
   await store.get('a')
   const writing = store.put('b', '2')
@@ -143,7 +189,7 @@ test('closing waits for what is under way, and leaves nothing behind that throws
   await t.rejects(store.put('a', '2'), { code: 'STORE_UNAVAILABLE' })
   // lmdb's own timer for read transactions would end the process by now
   await sleep(50)
-  const again = openLmdb(path)
+  const again = await openLmdb(path)
   t.equal((await again.get('b'))?.value.toString(), '2')
   await again.close()
 })

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { openLmdb } from '../../src/store/lmdb.ts'
 
 const [path = '', name = '', pauseMs = '0'] = process.argv.slice(2)
-const store = openLmdb(path)
+const store = await openLmdb(path)
 for (let n = 0; ; n += 1) {
   const key = `${name}/${n}`
   await store.put(key, key.repeat(50))

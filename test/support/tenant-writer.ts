@@ -14,7 +14,7 @@ export interface Written {
 
 const [state = '', prefix = ''] = process.argv.slice(2)
 const registry = createRegistry({
-  store: openLmdb(join(state, 'store')),
+  store: await openLmdb(join(state, 'store')),
   seal: loadSeal(join(state, 'secret')),
   now: Date.now,
   onForged: () => undefined,

@@ -9,9 +9,9 @@ import { loadSeal } from '../../src/tenant/seal.ts'
 import type { Tenant } from '../../src/tenant/tenant.ts'
 
 /** Two registries of two processes, as far as the store can tell. */
-const open = (t: Test) => {
+const open = async (t: Test) => {
   const path = t.testdir()
-  const stores = [openLmdb(join(path, 'db')), openLmdb(join(path, 'db'))] as const
+  const stores = [await openLmdb(join(path, 'db')), await openLmdb(join(path, 'db'))] as const
   t.teardown(() => Promise.all(stores.map((store) => store.close())))
   const seal = loadSeal(join(path, 'secret'))
   const clock = { now: 1_700_000_000_000 }
@@ -37,7 +37,7 @@ const collect = async (entries: AsyncIterable<{ key: string; value: Buffer }>) =
 }
 
 test('a tenant is added with a key that is shown once and kept nowhere', async (t) => {
-  const { a, b, store, seal, clock } = open(t)
+  const { a, b, store, seal, clock } = await open(t)
   const { tenant, key } = await a.add({ name: 'ann', ...OF_ALL, label: 'laptop' })
   t.match(tenant, {
     name: 'ann',
@@ -59,7 +59,7 @@ test('a tenant is added with a key that is shown once and kept nowhere', async (
 })
 
 test('a name is taken once, even by two who add it at the same moment', async (t) => {
-  const { a, b } = open(t)
+  const { a, b } = await open(t)
   const results = await Promise.allSettled(
     [a, b, a, b].map((one) => one.add({ name: 'x', ...OF_ALL })),
   )
@@ -71,7 +71,7 @@ test('a name is taken once, even by two who add it at the same moment', async (t
 })
 
 test('what is asked of nobody names nobody', async (t) => {
-  const { a } = open(t)
+  const { a } = await open(t)
   const calls: (() => Promise<unknown>)[] = [
     () => a.show('none'),
     () => a.disable('none'),
@@ -84,7 +84,7 @@ test('what is asked of nobody names nobody', async (t) => {
 })
 
 test('a wrong word is refused before anything is written', async (t) => {
-  const { a } = open(t)
+  const { a } = await open(t)
   await t.rejects(a.add({ name: 'A', ...OF_ALL }), { code: 'TENANT_INVALID' })
   await t.rejects(a.add({ name: 'a', ...OF_ALL, endpoint: '' }), { code: 'TENANT_INVALID' })
   await t.rejects(a.add({ name: 'a', ...OF_ALL, expiresAt: -1 }), { code: 'TENANT_INVALID' })
@@ -95,7 +95,7 @@ test('a wrong word is refused before anything is written', async (t) => {
 })
 
 test('after a rotation both keys are good, until the overlap is over', async (t) => {
-  const { a, clock, seal, store } = open(t)
+  const { a, clock, seal, store } = await open(t)
   const first = await a.add({ name: 'ann', ...OF_ALL })
   clock.now += 1000
   const second = await a.rotate('ann', { overlap: 60_000, label: 'new' })
@@ -119,7 +119,7 @@ test('after a rotation both keys are good, until the overlap is over', async (t)
 })
 
 test('a tenant is disabled, enabled, changed and removed', async (t) => {
-  const { a, b, store } = open(t)
+  const { a, b, store } = await open(t)
   const { tenant } = await a.add({ name: 'ann', ...OF_ALL })
   t.equal((await a.disable('ann')).disabled, true)
   t.equal((await b.enable('ann')).disabled, false)
@@ -141,14 +141,14 @@ test('a tenant is disabled, enabled, changed and removed', async (t) => {
 })
 
 test('changes that two processes make at once are all made', async (t) => {
-  const { a, b } = open(t)
+  const { a, b } = await open(t)
   const { tenant } = await a.add({ name: 'ann', ...OF_ALL })
   await Promise.all(Array.from({ length: 30 }, (_, i) => (i % 2 ? a : b).revokeCertificates('ann')))
   t.equal((await a.show('ann')).certificateEpoch, tenant.certificateEpoch + 30)
 })
 
 test('tenants are listed by name, page by page', async (t) => {
-  const { a, b } = open(t)
+  const { a, b } = await open(t)
   const names = Array.from({ length: 25 }, (_, i) => `t${String(i).padStart(2, '0')}`)
   await Promise.all(names.map((name) => a.add({ name, ...OF_ALL })))
   const seen: string[] = []
@@ -161,7 +161,7 @@ test('tenants are listed by name, page by page', async (t) => {
 })
 
 test('whatever operators do in whatever order, names, keys and tenants agree', async (t) => {
-  const { a, b, store, clock } = open(t)
+  const { a, b, store, clock } = await open(t)
   const name = fc.constantFrom('x', 'y', 'z')
   const does = fc.constantFrom(
     (name: string) => a.add({ name, ...OF_ALL }),
@@ -189,7 +189,7 @@ test('whatever operators do in whatever order, names, keys and tenants agree', a
 })
 
 test('a record that was not sealed here counts as absent, and is told of once', async (t) => {
-  const { a, store, forged } = open(t)
+  const { a, store, forged } = await open(t)
   const ann = await a.add({ name: 'ann', ...OF_ALL })
   const eve = await a.add({ name: 'eve', ...OF_ALL })
   const record = `tenant/${ann.tenant.id}`
