@@ -1,33 +1,17 @@
-/** Sockets as conduits: accepted ones, opened ones, and TLS. The one file that touches `handle` and `_handle`. */
+/** Sockets as conduits: accepted ones, opened ones, and TLS. */
 import type { Http2Stream } from 'node:http2'
-import { type NetConnectOpts, connect as netConnect, Socket } from 'node:net'
-import { TLSSocket } from 'node:tls'
+import { type NetConnectOpts, connect as netConnect, type Socket } from 'node:net'
 import { Conduit, KEEP_ALIVE_DELAY_MS, NOBODY, type ReadOptions } from './conduit.ts'
-
-/** Neither is public API, though both have kept their meaning from Node 10 to 26. Without them reads cost a buffer each. */
-type WithHandle = Socket & { _handle: object | null }
-const canRebuild = (socket: Socket): socket is WithHandle =>
-  !(socket instanceof TLSSocket) &&
-  typeof (socket as { _handle?: { useUserBuffer?: unknown } | null })._handle?.useUserBuffer ===
-    'function'
-
-/** A socket around an accepted one's handle. The emptied one is destroyed, or its Server would count it for ever. */
-const rebuild = (socket: WithHandle, options: object): Socket => {
-  const handle = socket._handle
-  socket._handle = null
-  socket.destroy()
-  return new Socket({ handle, allowHalfOpen: true, ...options } as ConstructorParameters<
-    typeof Socket
-  >[0])
-}
+import { rebuild } from './handle.ts'
 
 /** @param socket just accepted by a server with `pauseOnConnect` and `allowHalfOpen` */
 export const adopt = (socket: Socket): Conduit =>
-  new Conduit((onread) =>
-    canRebuild(socket)
-      ? { socket: rebuild(socket, { onread }), readsIntoBuffers: true }
-      : { socket: socket.resume(), readsIntoBuffers: false },
-  )
+  new Conduit((onread) => {
+    const rebuilt = rebuild(socket, { onread })
+    return rebuilt === undefined
+      ? { socket: socket.resume(), readsIntoBuffers: false }
+      : { socket: rebuilt, readsIntoBuffers: true }
+  })
 
 /** A socket that reads by its 'data' events, for every kind that ignores read buffers (TLS). */
 export const adoptPlain = (socket: Socket): Conduit =>
@@ -74,7 +58,7 @@ export const release = (conduit: Conduit): Socket => {
   const { socket, onGone } = conduit
   conduit.onGone = undefined
   const first = conduit.abandon()
-  const plain = canRebuild(socket) ? rebuild(socket, {}) : socket
+  const plain = rebuild(socket, {}) ?? socket
   if (onGone !== undefined) plain.once('close', onGone)
   if (first !== undefined) plain.unshift(first)
   return plain

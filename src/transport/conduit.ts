@@ -1,6 +1,7 @@
 /** One socket as a source and a sink of bytes: back-pressure, half-close and reset in one place for both legs. */
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
+import { getSystemErrorName } from 'node:util'
 import {
   assembly,
   type Bench,
@@ -12,6 +13,7 @@ import {
   SCRATCH_BYTES,
   sharedBuffer,
 } from './buffers.ts'
+import { canWrite, QUEUED, TAKEN, type Writer, write } from './handle.ts'
 
 /** Who gets what a conduit reads. A conduit has one receiver at a time; it changes as a connection moves on. */
 export interface Receiver {
@@ -36,10 +38,32 @@ export const NOBODY: Receiver = { received() {}, ended() {}, gone() {} }
 /** The `onread` half of a socket's options: where reads go, and who hears of them. */
 export interface ReadOptions {
   readonly buffer: () => Buffer
-  readonly callback: (count: number, buffer: Buffer) => boolean
+  /** Called on the socket. */
+  readonly callback: (this: Socket, count: number, buffer: Buffer) => boolean
 }
 
-export class Conduit {
+/** How a socket finds its conduit. Listeners are shared by all sockets: of one's own, they would be half of what a conduit weighs. */
+const CONDUIT = Symbol('conduit')
+type Owned = Socket & { [CONDUIT]?: Conduit }
+
+function onRead(this: Owned, count: number, buffer: Buffer): boolean {
+  return this[CONDUIT]?.heardBytes(count, buffer) ?? true
+}
+function onData(this: Owned, bytes: Buffer): void {
+  const conduit = this[CONDUIT]
+  conduit?.receiver.received(bytes, conduit)
+}
+function onEnd(this: Owned): void {
+  this[CONDUIT]?.heardEnd()
+}
+function onError(this: Owned, error: Error): void {
+  this[CONDUIT]?.heardError(error)
+}
+function onClose(this: Owned): void {
+  this[CONDUIT]?.heardClose()
+}
+
+export class Conduit implements Writer {
   receiver: Receiver = NOBODY
   socket: Socket
   /** True once the peer's FIN (or close_notify) has been read. */
@@ -73,6 +97,12 @@ export class Conduit {
   /** The copy that a write under way still reads from, and where its memory belongs. */
   #bench: Bench | undefined
   #kept: Buffer | undefined
+  /** Whether writes go past the socket's stream. */
+  readonly #isDirect: boolean
+  /** Such writes that the kernel has not taken yet. */
+  #queued = 0
+  #isGathering = false
+  #isResetting = false
   #resetTimer: NodeJS.Timeout | undefined
 
   /**
@@ -80,13 +110,18 @@ export class Conduit {
    * by its 'data' events instead, and hands over buffers of its own
    */
   constructor(make: (onread: ReadOptions) => { socket: Socket; readsIntoBuffers: boolean }) {
-    const { socket, readsIntoBuffers } = make({ buffer: this.#nextBuffer, callback: this.#onRead })
+    const { socket, readsIntoBuffers } = make({
+      buffer: this.#nextBuffer,
+      callback: onRead,
+    })
     this.socket = socket
+    ;(socket as Owned)[CONDUIT] = this
     this.#handsOver = !readsIntoBuffers
-    if (this.#handsOver) socket.on('data', this.#onData)
-    socket.on('end', this.#onEnd)
-    socket.on('error', this.#onError)
-    socket.on('close', this.#onClose)
+    this.#isDirect = readsIntoBuffers && canWrite(socket)
+    if (this.#handsOver) socket.on('data', onData)
+    socket.on('end', onEnd)
+    socket.on('error', onError)
+    socket.on('close', onClose)
   }
 
   // === source ===
@@ -133,16 +168,13 @@ export class Conduit {
     return this.#unread !== undefined
   }
 
-  readonly #onRead = (count: number, buffer: Buffer): boolean => {
+  /** Told by the socket, like the three `heard...` below. */
+  heardBytes(count: number, buffer: Buffer): boolean {
     this.#lastRead = count
     this.#isFull = count === buffer.length
     this.receiver.received(buffer.subarray(0, count), this)
     // false makes Node note that the handle reads no more: it is not ours to say that once it was abandoned
     return this.isGone || !this.#isStopped
-  }
-
-  readonly #onData = (bytes: Buffer): void => {
-    this.receiver.received(bytes, this)
   }
 
   /**
@@ -163,9 +195,39 @@ export class Conduit {
 
   // === sink ===
 
+  #write(piece: string | Uint8Array): void {
+    const { socket } = this
+    if (!this.#isDirect || this.#isGathering || socket.connecting || socket.writableLength > 0) {
+      const told = (): void => this.#onWritten()
+      if (typeof piece === 'string') socket.write(piece, 'latin1', told)
+      else socket.write(piece, told)
+      return
+    }
+    const outcome = write(socket, piece, this)
+    if (outcome === QUEUED) this.#queued++
+    else if (outcome !== TAKEN) this.#failWriting(outcome)
+  }
+
+  /** Called when a write that the kernel did not take at once is over. */
+  written(error: number): void {
+    this.#queued--
+    if (error < 0) this.#failWriting(error)
+    else this.#onWritten()
+  }
+
+  #failWriting(error: number): void {
+    const code = getSystemErrorName(error)
+    this.socket.destroy(Object.assign(new Error(`write ${code}`), { code, syscall: 'write' }))
+  }
+
+  /** True when the kernel has taken everything. */
+  get #isTaken(): boolean {
+    return this.#queued === 0 && this.socket.writableLength === 0
+  }
+
   /** Writes text of berth's own (latin1). */
   say(text: string): void {
-    if (!this.#isClosedForWriting()) this.socket.write(text, 'latin1', this.#onWritten)
+    if (!this.#isClosedForWriting()) this.#write(text)
   }
 
   /**
@@ -175,13 +237,13 @@ export class Conduit {
    */
   sayWith(text: string, bytes: Buffer): void {
     if (this.#isClosedForWriting()) return
-    this.socket.write(assembly.assemble(text, bytes), this.#onWritten)
-    if (this.socket.writableLength > 0) assembly.keep()
+    this.#write(assembly.assemble(text, bytes))
+    if (!this.#isTaken) assembly.keep()
   }
 
   /** Writes bytes that are this process's to keep. */
   send(bytes: Uint8Array): void {
-    if (!this.#isClosedForWriting()) this.socket.write(bytes, this.#onWritten)
+    if (!this.#isClosedForWriting()) this.#write(bytes)
   }
 
   /**
@@ -192,13 +254,13 @@ export class Conduit {
   forward(bytes: Buffer, source: Conduit): void {
     if (this.#isClosedForWriting()) return
     if (source.#ownsLoanOf(bytes)) {
-      this.socket.write(bytes, this.#onWritten)
-      if (this.socket.writableLength === 0) return
+      this.#write(bytes)
+      if (this.#isTaken) return
       source.#loanIsBusy = true
     } else {
       const bench = this.#handsOver || source.#handsOver ? undefined : benchFor(bytes.length)
-      this.socket.write(bench?.copy(bytes) ?? source.#keepable(bytes), this.#onWritten)
-      if (this.socket.writableLength === 0) {
+      this.#write(bench?.copy(bytes) ?? source.#keepable(bytes))
+      if (this.#isTaken) {
         source.#isStuck = false
         return
       }
@@ -217,15 +279,17 @@ export class Conduit {
   }
 
   /** Two pieces in one system call. */
-  together(write: () => void): void {
+  together(pieces: () => void): void {
+    this.#isGathering = true
     this.socket.cork()
-    write()
+    pieces()
     this.socket.uncork()
+    this.#isGathering = false
   }
 
   /** Calls back once everything written has been taken by the kernel: at once, as a rule. Not called on a dead conduit. */
   whenTaken(then: () => void): void {
-    if (this.socket.writableLength === 0) then()
+    if (this.#isTaken) then()
     else this.#onTaken = then
   }
 
@@ -242,8 +306,9 @@ export class Conduit {
     return this.isGone || this.hasFinished || !this.socket.writable
   }
 
-  readonly #onWritten = (): void => {
-    if (this.socket.writableLength > 0) return
+  #onWritten(): void {
+    if (!this.#isTaken) return
+    if (this.#isResetting) this.#resetSoon(SEND_BEFORE_RESET_MS)
     if (this.#waiting !== undefined) this.#release()
     if (this.#onTaken === undefined) return
     const then = this.#onTaken
@@ -255,8 +320,7 @@ export class Conduit {
   #release(): void {
     if (this.#kept !== undefined) {
       // a conduit that is abandoned leaves its socket alive: what that still writes from is nobody else's
-      if (this.socket.writableLength === 0 || this.socket.destroyed)
-        this.#bench?.giveBack(this.#kept)
+      if (this.#isTaken || this.socket.destroyed) this.#bench?.giveBack(this.#kept)
       this.#kept = undefined
     }
     if (this.#pinned > 0) {
@@ -287,12 +351,8 @@ export class Conduit {
     this.#unread = undefined
     this.receiver = NOBODY
     socket.pause()
-    socket
-      .off('data', this.#onData)
-      .off('end', this.#onEnd)
-      .off('error', this.#onError)
-      .off('close', this.#onClose)
-    this.#onClose()
+    socket.off('data', onData).off('end', onEnd).off('error', onError).off('close', onClose)
+    this.heardClose()
     return rest
   }
 
@@ -314,21 +374,18 @@ export class Conduit {
    * it has not sent: a client that reads has it by then.
    */
   reset(): void {
-    if (this.isGone || this.#resetTimer !== undefined) return
+    if (this.isGone || this.#isResetting) return
+    this.#isResetting = true
     this.hold()
-    const isFlushed = this.socket.writableLength === 0
-    this.#resetTimer = setTimeout(
-      this.#resetNow,
-      isFlushed ? SEND_BEFORE_RESET_MS : FLUSH_BEFORE_RESET_MS,
-    )
-    if (isFlushed) return
-    this.socket.write('', () => {
-      clearTimeout(this.#resetTimer)
-      if (!this.isGone) this.#resetTimer = setTimeout(this.#resetNow, SEND_BEFORE_RESET_MS)
-    })
+    this.#resetSoon(this.#isTaken ? SEND_BEFORE_RESET_MS : FLUSH_BEFORE_RESET_MS)
   }
 
-  readonly #resetNow = (): void => {
+  #resetSoon(ms: number): void {
+    clearTimeout(this.#resetTimer)
+    if (!this.isGone) this.#resetTimer = setTimeout(() => this.#resetNow(), ms)
+  }
+
+  #resetNow(): void {
     clearTimeout(this.#resetTimer)
     if (this.isGone) return
     // A TLSSocket has no handle that can be reset. Below an accepted one is a socket that has; one that was dialled,
@@ -338,7 +395,7 @@ export class Conduit {
     else raw.resetAndDestroy()
   }
 
-  readonly #onEnd = (): void => {
+  heardEnd(): void {
     this.hasEnded = true
     if (!this.#isStopped) this.#tellEnd()
   }
@@ -351,11 +408,11 @@ export class Conduit {
 
   #error: Error | undefined
 
-  readonly #onError = (error: Error): void => {
+  heardError(error: Error): void {
     this.#error = error
   }
 
-  readonly #onClose = (): void => {
+  heardClose(): void {
     if (this.isGone) return
     this.isGone = true
     clearTimeout(this.#resetTimer)

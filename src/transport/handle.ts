@@ -1,0 +1,112 @@
+/** What lies below a socket: the one file that touches `handle` and `_handle`, which are no public API. */
+import { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
+
+/** The part of libuv's stream that is used here; it has kept its meaning from Node 10 to 26. */
+interface Handle {
+  /** Both return 0 or a negative error; what the kernel does not take at once is written later and told to `request`. */
+  writeBuffer(request: WriteRequest, bytes: Uint8Array): number
+  writeLatin1String(request: WriteRequest, text: string): number
+  useUserBuffer(buffer: Buffer): void
+}
+
+type WithHandle = Socket & { _handle: Handle | null }
+
+/** True for sockets straight on a handle. Without one, reads cost a buffer each, and writes a request each. */
+const hasHandle = (socket: Socket): socket is WithHandle =>
+  !(socket instanceof TLSSocket) &&
+  typeof (socket as { _handle?: { useUserBuffer?: unknown } | null })._handle?.useUserBuffer ===
+    'function'
+
+/**
+ * A socket of another make around the handle of this one, or undefined where there is none. The emptied one is
+ * destroyed, or its Server would count it for ever.
+ */
+export const rebuild = (socket: Socket, options: object): Socket | undefined => {
+  if (!hasHandle(socket)) return undefined
+  const handle = socket._handle
+  socket._handle = null
+  socket.destroy()
+  return new Socket({ handle, allowHalfOpen: true, ...options } as ConstructorParameters<
+    typeof Socket
+  >[0])
+}
+
+/** Hears when a write that took longer is over. */
+export interface Writer {
+  /** @param error a libuv error code, or 0 */
+  written(error: number): void
+}
+
+/** What node:net calls a WriteWrap: it stands for one write that libuv has not ended. */
+interface WriteRequest {
+  /** Above 0 while libuv has the request. It may be done with all bytes of a write and call back later all the same. */
+  getAsyncId(): number
+  oncomplete: (this: WriteRequest, status: number) => void
+  writer: Writer | undefined
+  /** Not to be collected before libuv has read it. */
+  piece: string | Uint8Array | undefined
+}
+
+/** The class of the requests that node:net makes, learnt from one that it makes; undefined where it makes none. */
+const learnRequestClass = (): (new () => WriteRequest) | undefined => {
+  let request: WriteRequest | undefined
+  const handle = {
+    writeLatin1String: (made: WriteRequest) => {
+      request = made
+      return 0
+    },
+    readStart: () => 0,
+    close: () => undefined,
+  }
+  const socket = new Socket({ handle } as ConstructorParameters<typeof Socket>[0])
+  socket.on('error', () => undefined).write('?', 'latin1')
+  socket.destroy()
+  return request?.constructor as (new () => WriteRequest) | undefined
+}
+const Request = learnRequestClass()
+
+function onComplete(this: WriteRequest, status: number): void {
+  this.writer?.written(status)
+}
+
+const newRequest = (): WriteRequest => {
+  if (Request === undefined) throw new TypeError('node:net makes no requests')
+  const request = new Request()
+  request.oncomplete = onComplete
+  return request
+}
+
+/** Serves every write until one takes longer: what the kernel takes at once leaves no trace in it. */
+let spare: WriteRequest | undefined
+
+/** What became of a write; otherwise it is a libuv error code, below 0. */
+export const TAKEN = 0
+export const QUEUED = 1
+
+/** Whether `write` can be used on this socket, which need not be connected yet. */
+export const canWrite = (socket: Socket): boolean => Request !== undefined && hasHandle(socket)
+
+/**
+ * Writes past the socket's stream, whose own costs a request, a callback and a tick even for what the kernel takes at
+ * once. It does not count in `writableLength`; the socket's half-close and end wait for it as for any other.
+ *
+ * @param socket connected, with nothing queued in its stream
+ * @param piece text is latin1
+ * @param writer told of a write that was QUEUED; its bytes must stay as they are until then
+ */
+export const write = (socket: Socket, piece: string | Uint8Array, writer: Writer): number => {
+  const handle = (socket as WithHandle)._handle as Handle
+  spare ??= newRequest()
+  const request = spare
+  const error =
+    typeof piece === 'string'
+      ? handle.writeLatin1String(request, piece)
+      : handle.writeBuffer(request, piece)
+  if (error === 0 && request.getAsyncId() < 0) return TAKEN
+  spare = undefined
+  if (error !== 0) return error
+  request.writer = writer
+  request.piece = piece
+  return QUEUED
+}
