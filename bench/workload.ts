@@ -75,13 +75,13 @@ export const scaledFor = ({ warmups = 1 }: Workload, scale: Scale): Scale => ({
 export const streamsOf = ({ streams }: Workload, scale: Scale): number =>
   streams?.(scale) ?? scale.streams
 
-/** What the docker CLI 28 sends on every request. */
+/** What the docker CLI 28 sends on every request; the load program writes another number into each. */
 const head = (method: string, path: string, ...fields: string[]): string =>
   [
     `${method} /v1.51${path} HTTP/1.1`,
     'Host: localhost',
     'User-Agent: Docker-Client/28.5.2 (linux)',
-    'Traceparent: 00-5af2b4c81b1f4c6d8f0a3d2e1c0b9a87-1f2e3d4c5b6a7988-01',
+    'Traceparent: 00-5af2b4c81b1f4c6d8f0a3d2e########-1f2e3d4c5b6a7988-01',
     ...fields,
     '\r\n',
   ].join('\r\n')

@@ -200,6 +200,9 @@ static size_t rest_head, rest_count;
 static int poller, live, measuring;
 static char *request, buffer[1 << 18];
 static size_t request_size;
+/* Where the request says ########: there stands another number each time, as a trace has. */
+static char *varying;
+#define VARYING "########"
 static struct stock stock, messages;
 static u64 upload_wire, done, errors, moved, moved_at_begin, begun, ended, cpu_at_begin, cpu_at_end, held;
 
@@ -332,7 +335,15 @@ static int is_over(u64 t) {
 
 static void stream_starts(struct conn *c);
 
+static void vary(void) {
+  static unsigned number;
+  char digits[9];
+  snprintf(digits, sizeof digits, "%08x", ++number);
+  memcpy(varying, digits, 8);
+}
+
 static void send_request(struct conn *c) {
+  if (varying && !c->request_at) vary();
   while (c->request_at < request_size) {
     ssize_t n = put(c, request + c->request_at, request_size - c->request_at);
     if (n < 0) return errno == EAGAIN ? want(c, blocked_on) : fail(c, "request not taken");
@@ -761,7 +772,9 @@ static void read_request(void) {
   FILE *file = fopen(o.request, "r");
   if (!file) die(o.request);
   request = malloc(1 << 20);
-  request_size = fread(request, 1, 1 << 20, file);
+  request_size = fread(request, 1, (1 << 20) - 1, file);
+  request[request_size] = 0;
+  varying = strstr(request, VARYING);
   fclose(file);
 }
 

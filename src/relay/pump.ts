@@ -1,6 +1,7 @@
 /** Copies one framed body from a conduit to another, and stops exactly at its end. */
 import type { Conduit, Receiver } from '../transport/conduit.ts'
 import { type BodyTracker, trackBody } from '../wire/body.ts'
+import type { OnData } from '../wire/chunked.ts'
 import type { Framing } from '../wire/head.ts'
 import type { Watch } from './errand.ts'
 
@@ -38,10 +39,12 @@ export class Pump implements Receiver {
   readonly #framing: Framing
   readonly #coding: Coding
   readonly #watch: Watch | undefined
-  bytes = 0
   #isOver = false
 
-  /** @param watch needs a coding: what passes as it is, nobody reads */
+  /**
+   * @param watch needs a coding: what passes as it is, nobody reads
+   * @param begun what has counted the body bytes that came with the head, if any
+   */
   constructor(
     source: Conduit,
     sink: Conduit,
@@ -49,6 +52,7 @@ export class Pump implements Receiver {
     owner: PumpOwner,
     coding: Coding,
     watch?: Watch,
+    begun?: BodyTracker,
   ) {
     this.source = source
     this.#sink = sink
@@ -56,7 +60,7 @@ export class Pump implements Receiver {
     this.#owner = owner
     this.#coding = coding
     this.#watch = watch
-    this.#tracker = trackBody(framing, coding === 'as it is' ? undefined : this.#onData)
+    this.#tracker = begun ?? trackBody(framing, coding === 'as it is' ? undefined : this.#passing())
   }
 
   /** Takes the source over, from its next byte on. */
@@ -66,31 +70,18 @@ export class Pump implements Receiver {
     else this.source.flow()
   }
 
-  /** Takes body bytes that came with the head; returns how many of them are of the body, all passed already. */
-  count(first: Buffer): number {
-    const end = this.#tracker.take(first, 0, first.length)
-    this.bytes += end
-    return end
-  }
-
-  get isDone(): boolean {
-    return this.#tracker.isDone
-  }
-
-  get isBroken(): boolean {
-    return this.#tracker.isBroken
-  }
-
-  readonly #onData = (bytes: Buffer, from: number, to: number): void => {
-    const data = bytes.subarray(from, to)
-    this.#watch?.saw(data)
-    this.#sink.forward(this.#coding === 'encode' ? chunk(data) : data, this.source)
+  /** For the tracker: hands the body on without, or with other, chunk lines. */
+  #passing(): OnData {
+    return (bytes, from, to) => {
+      const data = bytes.subarray(from, to)
+      this.#watch?.saw(data)
+      this.#sink.forward(this.#coding === 'encode' ? chunk(data) : data, this.source)
+    }
   }
 
   received(bytes: Buffer, from: Conduit): void {
     if (this.#isOver) return keep(bytes, from)
     const end = this.#tracker.take(bytes, 0, bytes.length)
-    this.bytes += end
     if (this.#tracker.isBroken) {
       this.#over()
       this.#owner.pumpBroken(this)
@@ -106,10 +97,10 @@ export class Pump implements Receiver {
   #finish(): void {
     this.#over()
     if (this.#watch === undefined) this.#sayEnd()
-    else void this.#watch.ended().then(this.#sayEnd)
+    else void this.#watch.ended().then(() => this.#sayEnd())
   }
 
-  readonly #sayEnd = (): void => {
+  #sayEnd(): void {
     if (this.#coding === 'encode') this.#sink.say(LAST_CHUNK)
     this.#sink.whenTaken(() => this.#owner.pumped(this))
   }

@@ -5,6 +5,7 @@ import type { Conduit } from '../transport/conduit.ts'
 import { collectAnswer } from '../upstream/answer.ts'
 import type { Asker, Loss } from '../upstream/connection.ts'
 import type { Connection, Pool } from '../upstream/pool.ts'
+import { trackBody } from '../wire/body.ts'
 import type { Framing, ResponseHead } from '../wire/head.ts'
 import { CHUNKED, NO_BODY, UNTIL_CLOSE } from '../wire/head.ts'
 import { collect } from './collect.ts'
@@ -24,23 +25,33 @@ const AMENDED_ANSWER_CAP = 1 << 20
 const isSafe = (method: string): boolean => method === 'GET' || method === 'HEAD'
 
 /**
- * Resolves when the response has been written to its end, or the client has gone.
- * @throws Failure when the engine fails; `exchange.status` tells whether a head has been sent already
+ * Resolves when the response has been written to its end, or the client has gone. What need not be waited for is not.
+ * @throws Failure, at once or later, when the engine fails; `exchange.status` tells whether a head has been sent already
  */
-export const relay = async (exchange: Exchange, pool: Pool, planned: Errand): Promise<void> => {
-  if (exchange.isGone) return
-  const preparing = prepareBody(exchange, planned)
-  const upload = preparing instanceof Promise ? await preparing : preparing
-  if (exchange.isGone) return
+export const relay = (exchange: Exchange, pool: Pool, errand: Errand): Promise<void> => {
+  if (exchange.isGone) return NOTHING_LEFT
+  const preparing = prepareBody(exchange, errand)
+  return preparing instanceof Promise
+    ? preparing.then((upload) => send(exchange, pool, errand, upload))
+    : send(exchange, pool, errand, preparing)
+}
+
+const send = (exchange: Exchange, pool: Pool, planned: Errand, upload: Upload): Promise<void> => {
+  if (exchange.isGone) return NOTHING_LEFT
   const errand = isDetached(planned, upload) ? { ...planned, hijack: NO_HIJACK } : planned
   if (errand.hijack !== 'none' && !exchange.canHijack)
     throw unhijackable(errand.hijack, errand.target)
   const upgrade = upgradeFor(errand.hijack, exchange.head)
   const head = writeRequestHead(errand, exchange.head, upload.framing, upgrade, pool.host)
-  const connection = pool.take() ?? (await reach(pool, errand, head))
-  if (exchange.isGone) return pool.release(connection, true)
-  return new Relay(exchange, pool, errand, head, upload).run(connection)
+  const idle = pool.take()
+  if (idle !== undefined) return new Relay(exchange, pool, errand, head, upload).run(idle)
+  return reach(pool, errand, head).then((connection) => {
+    if (exchange.isGone) return pool.release(connection, true)
+    return new Relay(exchange, pool, errand, head, upload).run(connection)
+  })
 }
+
+const NOTHING_LEFT = Promise.resolve()
 
 /** A connection that can stop being HTTP is never shared. */
 const reach = (pool: Pool, { hijack }: Errand, head: string): Promise<Connection> =>
@@ -188,19 +199,22 @@ class Relay implements Asker, PumpOwner {
     const coding =
       isChunked || isOpen ? codingOf(isChunked, !this.#exchange.takesPlainBody, watch) : 'as it is'
     const told = isOpen ? { ...head, framing: CHUNKED } : head
-    const pump = new Pump(conduit, this.#exchange.client, head.framing, this, coding, watch)
+    const { client } = this.#exchange
     if (coding !== 'as it is') {
       conduit.hold()
       conduit.unread(rest)
       this.#exchange.respond(told, EMPTY, conduit)
-      return pump.start()
+      return new Pump(conduit, client, head.framing, this, coding, watch).start()
     }
-    const end = pump.count(rest)
-    if (pump.isBroken) return this.#fail(new Failure('MALFORMED_RESPONSE', 'broken chunk framing'))
+    const tracker = trackBody(head.framing)
+    const end = tracker.take(rest, 0, rest.length)
+    if (tracker.isBroken)
+      return this.#fail(new Failure('MALFORMED_RESPONSE', 'broken chunk framing'))
     this.#hasSurplus = end < rest.length
     this.#exchange.respond(told, end === rest.length ? rest : rest.subarray(0, end), conduit)
-    if (pump.isDone) this.#exchange.client.whenTaken(() => this.#done(conduit))
-    else pump.start()
+    // the usual answer came whole, with its head: nobody has to wait for more of it
+    if (tracker.isDone) client.whenTaken(() => this.#done(conduit))
+    else new Pump(conduit, client, head.framing, this, coding, undefined, tracker).start()
   }
 
   async #amend(

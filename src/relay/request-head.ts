@@ -1,20 +1,8 @@
 /** An errand and the client's head -> the text of the upstream request head: a new request, not an edited one. */
 import { Failure } from '../errors.ts'
-import type { RequestFieldName } from '../wire/fields.ts'
 import type { Framing, RequestHead } from '../wire/head.ts'
 import { framingField } from '../wire/write-head.ts'
 import type { Errand, Hijack } from './errand.ts'
-
-/** Field names as Go's net/http would write them. */
-const spelled = new Map<RequestFieldName, string>()
-const spelling = (name: RequestFieldName): string => {
-  let text = spelled.get(name)
-  if (text === undefined) {
-    text = name.replace(/(?:^|-)[a-z]/g, (start) => start.toUpperCase())
-    spelled.set(name, text)
-  }
-  return text
-}
 
 /**
  * The one upgrade that a route may be asked for. Engines decide by the route, not by the field, so that a raw stream
@@ -54,7 +42,7 @@ export const writeRequestHead = (
     if (field !== undefined && (field.class === 'any' || errand.fieldClasses.has(field.class))) {
       if (field.class === 'registry' && !BASE64URL.test(field.value))
         throw new Failure('HEADER_NOT_ACCEPTED', `${field.name} must be padded base64url`)
-      text += `${spelling(field.name)}: ${field.value}\r\n`
+      text += `${field.spelling}: ${field.value}\r\n`
     }
   }
   if (upgrade !== undefined) text += `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`

@@ -55,9 +55,10 @@ const plant = (routes: readonly KnownRoute[]): Tree => {
   return tree
 }
 
-const METHODS = new Set<string>(ROUTES.map((route) => route.method))
+/** Of the routes there are. */
+export const METHODS: readonly string[] = [...new Set(ROUTES.map(({ method }) => method))]
 const TREES: ReadonlyMap<string, Tree> = new Map(
-  [...METHODS].map((method) => [method, plant(ROUTES.filter((route) => route.method === method))]),
+  METHODS.map((method) => [method, plant(ROUTES.filter((route) => route.method === method))]),
 )
 
 /**

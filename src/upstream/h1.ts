@@ -1,10 +1,18 @@
 /** One HTTP/1.1 connection to an engine: writes a request head, reads the response head, and knows whether it may be used again. */
 import { asFailure, Failure } from '../errors.ts'
 import type { Conduit, Receiver } from '../transport/conduit.ts'
+import type { ResponseHead } from '../wire/head.ts'
 import { parseResponseHead } from '../wire/parse-response.ts'
 import { HeadReader, NEED_MORE } from '../wire/read-head.ts'
+import { remember } from '../wire/remember.ts'
 import { type Asker, type EngineConnection, MAX_INTERIM } from './connection.ts'
 import { lossOf } from './reasons.ts'
+
+const headOfAnswer = remember((text) => parseResponseHead(text, 'GET'))
+const headOfAnswerToHead = remember((text) => parseResponseHead(text, 'HEAD'))
+/** HEAD is the only method that makes a difference (RFC 9112 6.3). */
+const responseHeadOf = (text: string, method: string): ResponseHead =>
+  method === 'HEAD' ? headOfAnswerToHead(text) : headOfAnswer(text)
 
 export class UpstreamConnection implements EngineConnection, Receiver {
   readonly isStream = false
@@ -68,7 +76,7 @@ export class UpstreamConnection implements EngineConnection, Receiver {
     while (at < bytes.length) {
       const end = this.#reader.read(bytes, at, bytes.length)
       if (end === NEED_MORE) return
-      const head = parseResponseHead(this.#reader.text, this.#method)
+      const head = responseHeadOf(this.#reader.text, this.#method)
       at = end
       if (head.status >= 200 || head.status === 101) {
         this.#asker = undefined

@@ -69,6 +69,8 @@ export type RequestFieldName = keyof typeof REQUEST_FIELDS
 export interface RequestField {
   readonly name: RequestFieldName
   readonly class: RequestFieldClass
+  /** As Go's net/http would write the name. */
+  readonly spelling: string
   readonly value: string
 }
 

@@ -33,15 +33,35 @@ const HOST = /^(?:(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})*|\[[0-9A-Fa-f:.]+\])(?::[0
 interface Row {
   readonly name: RequestFieldName
   readonly class: RequestFieldClass
-  readonly repeats: boolean
+  readonly spelling: string
 }
 
-const ROWS: ReadonlyMap<string, Row> = new Map(
-  Object.entries(REQUEST_FIELDS).map(([name, row]) => [
-    name,
-    { name: name as RequestFieldName, class: row.class, repeats: 'repeats' in row },
-  ]),
+const rowOf = ([name, row]: [string, { readonly class: RequestFieldClass }]): Row => ({
+  name: name as RequestFieldName,
+  class: row.class,
+  spelling: name.replace(/(?:^|-)[a-z]/g, (start) => start.toUpperCase()),
+})
+const ROWS = Object.entries(REQUEST_FIELDS).map(rowOf)
+const LONGEST_NAME = Math.max(...ROWS.map(({ name }) => name.length))
+/** By length of the name: few have the same, so that one is found without a string of its own. */
+const ROWS_OF_LENGTH: readonly (readonly Row[])[] = Array.from(
+  { length: LONGEST_NAME + 1 },
+  (_, length) => ROWS.filter(({ name }) => name.length === length),
 )
+const NO_ROWS: readonly Row[] = []
+
+/** True when `text[from, ...)` is `name` in whatever case: of token characters only letters differ by this bit. */
+const isNamed = (text: string, from: number, name: string): boolean => {
+  for (let i = 0; i < name.length; i++)
+    if ((text.charCodeAt(from + i) | 0x20) !== (name.charCodeAt(i) | 0x20)) return false
+  return true
+}
+
+const findRow = (text: string, from: number, to: number): Row | undefined => {
+  const rows = ROWS_OF_LENGTH[to - from] ?? NO_ROWS
+  for (let i = 0; i < rows.length; i++) if (isNamed(text, from, rows[i]!.name)) return rows[i]
+  return undefined
+}
 
 const malformed = (what: string): Failure => new Failure('MALFORMED_REQUEST', what)
 
@@ -55,7 +75,8 @@ const trimmed = (text: string, from: number, to: number): string => {
 }
 
 /** An underscore alias of a known field (CGI stacks take `Content_Length` for Content-Length) is refused, not dropped. */
-const isAlias = (name: string): boolean => name.includes('_') && ROWS.has(name.replaceAll('_', '-'))
+const isAlias = (name: string): boolean =>
+  name.includes('_') && findRow(name.replaceAll('_', '-'), 0, name.length) !== undefined
 
 const parseField = (text: string, from: number, to: number): RequestField | undefined => {
   const colon = text.indexOf(':', from)
@@ -64,18 +85,23 @@ const parseField = (text: string, from: number, to: number): RequestField | unde
     throw malformed('header field name')
   if (to - colon > MAX_FIELD_BYTES) throw new Failure('HEAD_TOO_LARGE')
   if (!isAll(text, VALUE, colon + 1, to)) throw malformed('header field value')
-  const name = text.slice(from, colon).toLowerCase()
-  const row = ROWS.get(name)
+  const row = findRow(text, from, colon)
   if (row === undefined) {
-    if (isAlias(name)) throw malformed(`header field ${name}`)
+    const name = text.slice(from, colon)
+    if (isAlias(name)) throw malformed(`header field ${name.toLowerCase()}`)
     return undefined
   }
-  return { name: row.name, class: row.class, value: trimmed(text, colon + 1, to) }
+  const value = trimmed(text, colon + 1, to)
+  return { name: row.name, class: row.class, spelling: row.spelling, value }
 }
+
+const REPEATING: ReadonlySet<string> = new Set(
+  Object.entries(REQUEST_FIELDS).flatMap(([name, row]) => ('repeats' in row ? [name] : [])),
+)
 
 const refuseRepeated = (fields: readonly RequestField[], field: RequestField): void => {
   for (let i = 0; i < fields.length; i++)
-    if (fields[i]!.name === field.name && !ROWS.get(field.name)!.repeats) {
+    if (fields[i]!.name === field.name && !REPEATING.has(field.name)) {
       if (field.name === 'transfer-encoding') throw new Failure('UNKNOWN_TRANSFER_CODING')
       throw malformed(`more than one ${field.name}`)
     }

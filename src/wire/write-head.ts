@@ -1,5 +1,5 @@
 /** Heads -> text: berth's own spelling of every line, whatever came in. */
-import type { Framing, ResponseHead } from './head.ts'
+import { type Framing, NO_BODY, type ResponseHead } from './head.ts'
 
 /** Reason phrases are berth's own too: an engine's could carry anything. */
 const REASONS: Readonly<Record<number, string>> = {
@@ -65,6 +65,15 @@ const emptyField = (method: string, head: ResponseHead): string => {
   return ''
 }
 
+/** The head that was written last: engines repeat theirs for a second, until the date changes (wire/remember.ts). */
+let latest: {
+  readonly method: string
+  readonly head: ResponseHead | undefined
+  readonly framing: Framing
+  readonly close: boolean
+  readonly text: string
+} = { method: '', head: undefined, framing: NO_BODY, close: false, text: '' }
+
 /**
  * A response head for an HTTP/1 client, empty line included.
  * @param framing how the body will be framed on this side
@@ -75,8 +84,19 @@ export const writeResponseHead = (
   head: ResponseHead,
   framing: Framing,
   close: boolean,
-): string =>
-  statusLine(head.status) +
-  head.fields +
-  (framing.kind === 'none' ? emptyField(method, head) : framingField(framing)) +
-  (close ? 'Connection: close\r\n\r\n' : '\r\n')
+): string => {
+  if (
+    head === latest.head &&
+    method === latest.method &&
+    framing === latest.framing &&
+    close === latest.close
+  )
+    return latest.text
+  const text =
+    statusLine(head.status) +
+    head.fields +
+    (framing.kind === 'none' ? emptyField(method, head) : framingField(framing)) +
+    (close ? 'Connection: close\r\n\r\n' : '\r\n')
+  latest = { method, head, framing, close, text }
+  return text
+}
