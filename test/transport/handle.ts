@@ -1,0 +1,106 @@
+/** Writes past a socket's stream: that they are made at all, in order and whole, and what is told when they are not taken. */
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+import { getSystemErrorName } from 'node:util'
+import { type Test, test } from 'tap'
+import { canWrite, QUEUED, TAKEN, type Writer, write } from '../../src/transport/handle.ts'
+
+/** Two ends of one connection; the second is not read before it is asked to. */
+const pair = async (t: Test): Promise<[Socket, Socket]> => {
+  const server = createServer({ pauseOnConnect: true })
+  t.teardown(() => server.close())
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const accepted = once(server, 'connection')
+  const near = connect((server.address() as { port: number }).port, '127.0.0.1')
+  const [far] = (await accepted) as [Socket]
+  await once(near, 'connect')
+  for (const socket of [near, far]) {
+    socket.on('error', () => undefined)
+    t.teardown(() => socket.destroy())
+  }
+  return [near, far]
+}
+
+/** Collects what it is told. */
+const listener = (): Writer & { readonly told: number[] } => {
+  const told: number[] = []
+  return { told, written: (error) => told.push(error) }
+}
+
+const received = async (socket: Socket, length: number): Promise<Buffer> => {
+  const pieces: Buffer[] = []
+  let size = 0
+  for await (const piece of socket) {
+    pieces.push(piece as Buffer)
+    size += (piece as Buffer).length
+    if (size >= length) break
+  }
+  return Buffer.concat(pieces)
+}
+
+test('this Node lets writes past the stream', async (t) => {
+  const [near] = await pair(t)
+  t.equal(canWrite(near), true)
+})
+
+test('what the kernel takes is taken at once, and nobody is told of it', async (t) => {
+  const [near, far] = await pair(t)
+  const writer = listener()
+  for (let n = 0; n < 100; n++) {
+    t.equal(write(near, 'caf\xe9 ', writer), TAKEN)
+    t.equal(write(near, Buffer.from([n]), writer), TAKEN)
+  }
+  const bytes = await received(far, 600)
+  const expected = Array.from({ length: 100 }, (_, n) => [...Buffer.from('caf\xe9 ', 'latin1'), n])
+  t.same([...bytes], expected.flat())
+  t.same(writer.told, [])
+})
+
+test('what it does not take waits, in order, and each write is told of once', async (t) => {
+  const [near, far] = await pair(t)
+  const writer = listener()
+  const sent: Buffer[] = []
+  let queued = 0
+  for (let n = 0; n < 200; n++) {
+    const piece = Buffer.alloc(50_000 + n, n)
+    const outcome = write(near, piece, writer)
+    if (outcome === QUEUED) queued++
+    else t.equal(outcome, TAKEN)
+    sent.push(piece)
+  }
+  t.ok(queued > 0, 'the kernel was full')
+  const expected = Buffer.concat(sent)
+  t.ok((await received(far, expected.length)).equals(expected), 'every byte, in order')
+  t.same(
+    writer.told,
+    Array.from({ length: queued }, () => 0),
+  )
+})
+
+test('a write that cannot be made says why', async (t) => {
+  const [near] = await pair(t)
+  const writer = listener()
+  near.end()
+  await once(near, 'finish')
+  t.equal(getSystemErrorName(write(near, 'x', writer)), 'EPIPE')
+  t.same(writer.told, [])
+})
+
+test('half-close and end wait for what is queued', async (t) => {
+  const [near, far] = await pair(t)
+  const writer = listener()
+  const piece = Buffer.alloc(8 << 20, 7)
+  t.equal(write(near, piece, writer), QUEUED)
+  near.end()
+  t.equal((await received(far, Number.POSITIVE_INFINITY)).length, piece.length)
+  t.same(writer.told, [0])
+})
+
+test('a socket that is destroyed ends what is queued with an error', async (t) => {
+  const [near] = await pair(t)
+  const writer = listener()
+  t.equal(write(near, Buffer.alloc(8 << 20), writer), QUEUED)
+  near.destroy()
+  await once(near, 'close')
+  t.same(writer.told.map(getSystemErrorName), ['ECANCELED'])
+})
