@@ -40,11 +40,10 @@ export const askedBy = ({ call, head }: Exchange): Asked => {
   return recall?.(head.target) ?? { matched: match(head.method, head.target), plain: undefined }
 }
 
-/** All that was decided before a request may go. */
-export interface Ruling {
+/** The engine that a request is for, and all that was decided before it may go there. */
+export interface Ruling extends Engine {
   readonly permit: Permit
   readonly policy: Policy
-  readonly engine: Engine
   readonly note: Note | undefined
 }
 
@@ -54,8 +53,8 @@ const JSON_TYPE = 'application/json'
 /** @throws Failure where the body is not of a type, or not there, that the route needs */
 export const errandOf = ({ head }: Exchange, asked: Asked, ruling: Ruling): Errand => {
   const { matched } = asked
-  const { permit, engine } = ruling
-  const { apiVersion } = engine.pool.learned
+  const { permit, pool } = ruling
+  const { apiVersion } = pool.learned
   // A path without a version means the engine's newest: said explicitly as soon as it is known
   const version =
     matched.version === '' && apiVersion !== undefined ? `v${apiVersion}` : matched.version
@@ -81,12 +80,13 @@ const makeErrand = (
   matched: Matched,
   version: string,
   contentType: string | undefined,
-  { permit, policy, engine, note }: Ruling,
+  ruling: Ruling,
 ): Errand => {
+  const { permit, policy, note } = ruling
   const { route } = matched
   const { plan, query } = permit
   const isJudged = plan.kind === 'judge' || plan.kind === 'rewrite'
-  const judged = isJudged ? new Judged(policy, engine, note) : undefined
+  const judged = isJudged ? new Judged(policy, ruling, note) : undefined
   // one literal, always of one shape: whoever reads it on the hot path finds its members where they always were
   return {
     method: route.method,
@@ -96,7 +96,7 @@ const makeErrand = (
     hijack: route.hijack,
     plan: judged === undefined ? (plan as BodyPlan) : judged.planFor(plan as Judgeable),
     amend: judged?.amend,
-    watch: route.id === PULL ? pullWatchFor(policy, engine, query) : undefined,
+    watch: route.id === PULL ? pullWatchFor(policy, ruling, query) : undefined,
   }
 }
 

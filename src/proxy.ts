@@ -10,7 +10,6 @@ import type { Policy } from './policy/policy.ts'
 import { type Note, notesOf } from './proxy-audit.ts'
 import { type Asked, askedBy, errandOf, type Ruling } from './proxy-errand.ts'
 import { type Build, type Builds, chargedAs, GRPC } from './proxy-grpc.ts'
-import type { Engine } from './proxy-images.ts'
 import { judgeObjects } from './proxy-judged.ts'
 import { relay } from './relay/relay.ts'
 import { rescue } from './relay/rescue.ts'
@@ -71,14 +70,16 @@ export const createServe = (stages: Stages, builds: Builds) => {
       const endpoint = place instanceof Promise ? await place : place
       const pool = stages.pools.of(endpoint.key, endpoint.address)
       builds.claim(exchange, matched, tenant, endpoint)
-      const engine: Engine = {
+      const ruling: Ruling = {
         pool,
         version: matched.version || `v${pool.learned.apiVersion ?? OLDEST_ASKED}`,
         name: endpoint.key,
         origins: stages.origins,
+        permit,
+        policy,
+        note,
       }
-      const ruling: Ruling = { permit, policy, engine, note }
-      if (permit.references.length > 0) await judgeObjects(policy, engine, permit, note)
+      if (permit.references.length > 0) await judgeObjects(policy, ruling, permit, note)
       if (matched.route === GRPC.route) {
         const build: Build = { tenant, policy, endpoint, pool, note }
         await serveBuild(exchange, builds, build, asked, ruling)

@@ -11,9 +11,12 @@ const PORT = /:[0-9]*$/
 /** Host without its port. */
 const hostName = (host: string): string => host.replace(PORT, '')
 
+/** What nearly every docker client says: no need to look at it closely. */
+const LOCALHOST = 'localhost'
+
 /** True for names that cannot be made to mean another machine's address: DNS rebinding needs a name of the attacker's. */
 export const isLoopbackHost = (host: string): boolean =>
-  host === '' || SOCKET_PATH.test(host) || LOOPBACK.test(hostName(host))
+  host === LOCALHOST || host === '' || SOCKET_PATH.test(host) || LOOPBACK.test(hostName(host))
 
 /**
  * No docker client sends Origin or Sec-Fetch-*; every page does where it matters (Fetch, POST across sites). An

@@ -138,7 +138,8 @@ const stagesOf = (config: Config, tenancy: Tenancy, pools: Pools): Stages => {
         engine: tenant.endpoint,
         ofTenant,
         ofEngine: config.engineLimits,
-        ...charge,
+        weight: charge.weight,
+        patience: charge.patience,
       })
     },
     ready: endpointOf,

@@ -9,6 +9,7 @@ const KEY_BYTES = 16
 const ID_BYTES = 10
 
 const KEY_SHAPE = /^[a-z2-7]{26}$/i
+const KEY_LENGTH = 26
 const ID_SHAPE = /^[a-z2-7]{16}$/
 
 /** Base32 without padding; the last character is filled up with zero bits. */
@@ -38,7 +39,8 @@ export const isTenantId = (text: string): boolean => ID_SHAPE.test(text)
  * Whether a text claims to be a key. Only such a text is a credential, good or bad; any other is none at all.
  * Every 26 characters of the alphabet count, also those that no key can end with: a mistyped key is a wrong key.
  */
-export const isKeyShaped = (text: string): boolean => KEY_SHAPE.test(text)
+export const isKeyShaped = (text: string): boolean =>
+  text.length === KEY_LENGTH && KEY_SHAPE.test(text)
 
 /** The one spelling of a key: DNS and several clients change the case of names. */
 export const canonicalKey = (text: string): string => text.toLowerCase()

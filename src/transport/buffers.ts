@@ -96,8 +96,10 @@ export const ASSEMBLED_BYTES = FIRST_BYTES
 const BENCHES = [CRUMB_BYTES, FIRST_BYTES, SCRATCH_BYTES].map((size) => new Bench(size))
 
 /** The smallest bench for a piece of so many bytes; undefined for more than one read brings. */
-export const benchFor = (bytes: number): Bench | undefined =>
-  BENCHES.find(({ size }) => bytes <= size)
+export const benchFor = (bytes: number): Bench | undefined => {
+  for (const bench of BENCHES) if (bytes <= bench.size) return bench
+  return undefined
+}
 
 /** The bench on which heads are put together with what came behind them. */
 export const assembly = new Bench(ASSEMBLED_BYTES)

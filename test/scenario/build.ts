@@ -28,7 +28,7 @@ group "default" { targets = ["one", "two"] }
 
 /** Lines that tell how long something took, how much of it was cached, and how far it had come. */
 const PROGRESS =
-  /^#\d+ (DONE|CACHED|transferring|exporting|writing|naming|resolving|sending|sha256:)/
+  /^#\d+ (DONE|CACHED|copying|exporting|extracting|importing|loading|naming|preparing|resolving|sending|sha256:|transferring|unpacking|writing)/
 
 /** BuildKit names the same failure after whichever of two calls reports it first. */
 const BLAME = /failed to (solve|run Build function): /
