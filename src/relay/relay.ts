@@ -289,7 +289,7 @@ class Relay implements Asker, PumpOwner {
   }
 
   /** Go closes a connection on a body that its handler did not read, without saying so: the next POST would be lost on it. */
-  get #wasRefusedMidway(): boolean {
+  #wasRefusedMidway(): boolean {
     const { isStream } = this.#connection
     return !isStream && this.#upload.kind !== 'none' && (this.#response?.status ?? 0) >= 400
   }
@@ -302,7 +302,7 @@ class Relay implements Asker, PumpOwner {
       this.#isUploaded &&
       !this.#hasSurplus &&
       !source.hasUnread &&
-      !this.#wasRefusedMidway
+      !this.#wasRefusedMidway()
     this.#letGo(reusable)
     this.#settle()
     this.#exchange.end()

@@ -138,20 +138,20 @@ export class Conduit implements Writer {
     this.#deliver()
   }
 
-  get #isStopped(): boolean {
+  #isStopped(): boolean {
     return this.#isHeld || this.#isWaiting
   }
 
   #deliver(): void {
     if (this.#isDelivering) return // a receiver asked for more: the loop below gives it, without deepening the stack
     this.#isDelivering = true
-    while (this.#unread !== undefined && !this.#isStopped) {
+    while (this.#unread !== undefined && !this.#isStopped()) {
       const bytes = this.#unread
       this.#unread = undefined
       this.receiver.received(bytes, this)
     }
     this.#isDelivering = false
-    if (this.#isStopped || this.isGone) return
+    if (this.#isStopped() || this.isGone) return
     this.socket.resume()
     this.#tellEnd()
   }
@@ -174,7 +174,7 @@ export class Conduit implements Writer {
     this.#isFull = count === buffer.length
     this.receiver.received(buffer.subarray(0, count), this)
     // false makes Node note that the handle reads no more: it is not ours to say that once it was abandoned
-    return this.isGone || !this.#isStopped
+    return this.isGone || !this.#isStopped()
   }
 
   /**
@@ -221,7 +221,7 @@ export class Conduit implements Writer {
   }
 
   /** True when the kernel has taken everything. */
-  get #isTaken(): boolean {
+  #isTaken(): boolean {
     return this.#queued === 0 && this.socket.writableLength === 0
   }
 
@@ -238,7 +238,7 @@ export class Conduit implements Writer {
   sayWith(text: string, bytes: Buffer): void {
     if (this.#isClosedForWriting()) return
     this.#write(assembly.assemble(text, bytes))
-    if (!this.#isTaken) assembly.keep()
+    if (!this.#isTaken()) assembly.keep()
   }
 
   /** Writes bytes that are this process's to keep. */
@@ -255,12 +255,12 @@ export class Conduit implements Writer {
     if (this.#isClosedForWriting()) return
     if (source.#ownsLoanOf(bytes)) {
       this.#write(bytes)
-      if (this.#isTaken) return
+      if (this.#isTaken()) return
       source.#loanIsBusy = true
     } else {
       const bench = this.#handsOver || source.#handsOver ? undefined : benchFor(bytes.length)
       this.#write(bench?.copy(bytes) ?? source.#keepable(bytes))
-      if (this.#isTaken) {
+      if (this.#isTaken()) {
         source.#isStuck = false
         return
       }
@@ -289,7 +289,7 @@ export class Conduit implements Writer {
 
   /** Calls back once everything written has been taken by the kernel: at once, as a rule. Not called on a dead conduit. */
   whenTaken(then: () => void): void {
-    if (this.#isTaken) then()
+    if (this.#isTaken()) then()
     else this.#onTaken = then
   }
 
@@ -307,7 +307,7 @@ export class Conduit implements Writer {
   }
 
   #onWritten(): void {
-    if (!this.#isTaken) return
+    if (!this.#isTaken()) return
     if (this.#isResetting) this.#resetSoon(SEND_BEFORE_RESET_MS)
     if (this.#waiting !== undefined) this.#release()
     if (this.#onTaken === undefined) return
@@ -320,7 +320,7 @@ export class Conduit implements Writer {
   #release(): void {
     if (this.#kept !== undefined) {
       // a conduit that is abandoned leaves its socket alive: what that still writes from is nobody else's
-      if (this.#isTaken || this.socket.destroyed) this.#bench?.giveBack(this.#kept)
+      if (this.#isTaken() || this.socket.destroyed) this.#bench?.giveBack(this.#kept)
       this.#kept = undefined
     }
     if (this.#pinned > 0) {
@@ -377,7 +377,7 @@ export class Conduit implements Writer {
     if (this.isGone || this.#isResetting) return
     this.#isResetting = true
     this.hold()
-    this.#resetSoon(this.#isTaken ? SEND_BEFORE_RESET_MS : FLUSH_BEFORE_RESET_MS)
+    this.#resetSoon(this.#isTaken() ? SEND_BEFORE_RESET_MS : FLUSH_BEFORE_RESET_MS)
   }
 
   #resetSoon(ms: number): void {
@@ -397,7 +397,7 @@ export class Conduit implements Writer {
 
   heardEnd(): void {
     this.hasEnded = true
-    if (!this.#isStopped) this.#tellEnd()
+    if (!this.#isStopped()) this.#tellEnd()
   }
 
   #tellEnd(): void {
