@@ -6,6 +6,7 @@ import type { MicroFigures } from './micro/time.ts'
 import { RESULTS, SOURCES } from './places.ts'
 import { bars, curves, SHARES } from './plot.ts'
 import type { Placement } from './process.ts'
+import { PART_NAMES, type ProfileResults } from './profile.ts'
 import { type Machine, type Result, readResults } from './results.ts'
 import { cellsOf, leadingFigure } from './table.ts'
 import { judgements, unjudged } from './targets.ts'
@@ -122,6 +123,23 @@ const microSection = ({ micro, command, date }: MicroResults): string =>
     ]),
   ].join('\n\n')
 
+/** A part that a contender does not have, such as an interpreter, is left empty. */
+const partCell = (us: number): string => (us < 0.005 ? '' : us.toFixed(2))
+
+const profileSection = ({ profiles, command, date }: ProfileResults): string =>
+  [
+    '### Where the time goes',
+    `CPU microseconds a request, and whose code they are spent in, by sampling (which makes them dearer than above). Taken ${date.slice(0, 16)}Z by \`${command}\`.`,
+    markdown([
+      ['', 'all', ...PART_NAMES],
+      ...profiles.map(({ workload, contender, cpuUsPerRequest, percent }) => [
+        `\`${workload}\` ${contender}`,
+        cpuUsPerRequest.toFixed(1),
+        ...PART_NAMES.map((name) => partCell((percent[name] * cpuUsPerRequest) / 100)),
+      ]),
+    ]),
+  ].join('\n\n')
+
 const machineOf = ({ cpu, cores, memoryGb, kernel, node }: Machine): string =>
   `${cpu}, ${cores} cores, ${memoryGb} GB, Linux ${kernel}, Node ${node}`
 
@@ -157,7 +175,11 @@ const targetsOf = (results: readonly Result[]): string => {
   ].join('\n\n')
 }
 
-const page = (results: readonly Result[], micro: MicroResults | undefined): string => {
+const page = (
+  results: readonly Result[],
+  micro: MicroResults | undefined,
+  profiles: ProfileResults | undefined,
+): string => {
   const machines = [...new Set(results.map(({ machine }) => machineOf(machine)))]
   const missing = [...new Set(results.flatMap((result) => result.missing))]
   const measured = new Set(results.map(({ workload }) => workload))
@@ -180,20 +202,22 @@ const page = (results: readonly Result[], micro: MicroResults | undefined): stri
     contendersOf(results),
     '## Workloads',
     ...results.map(sectionOf),
+    ...(profiles === undefined ? [] : [profileSection(profiles)]),
     ...(micro === undefined ? [] : [microSection(micro)]),
   ]
     .filter((part) => part !== '')
     .join('\n\n')}\n`
 }
 
-const all = readResults(RESULTS) as (Result | MicroResults)[]
+const all = readResults(RESULTS) as (Result | MicroResults | ProfileResults)[]
 const order = WORKLOADS.map(({ name }) => name)
 const results = all
-  .filter((result): result is Result => result.workload !== 'micro')
+  .filter((result): result is Result => order.includes(result.workload))
   .sort((a, b) => order.indexOf(a.workload) - order.indexOf(b.workload))
 const micro = all.find((result): result is MicroResults => result.workload === 'micro')
+const profiles = all.find((result): result is ProfileResults => result.workload === 'profile')
 
 rmSync(PLOTS, { recursive: true, force: true })
 mkdirSync(PLOTS, { recursive: true })
-writeFileSync(join(SOURCES, 'RESULTS.md'), page(results, micro))
+writeFileSync(join(SOURCES, 'RESULTS.md'), page(results, micro, profiles))
 process.stdout.write(`bench/RESULTS.md: ${results.length} workloads\n`)

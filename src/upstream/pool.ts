@@ -9,8 +9,8 @@ import { H2Sessions, SpeaksHttp1 } from './h2-sessions.ts'
 import type { UpstreamStream } from './h2-stream.ts'
 import { Shelf } from './shelf.ts'
 
-/** More idle connections than this to one engine are closed at once: a burst is over by then. */
-const ROOM = 64
+/** As many clients may take turns without a dial; an idle connection costs an engine some 10 KB, for 15 s at most. */
+const ROOM = 512
 /** Shorter than any engine's or middlebox's own patience, so that a reused connection is nearly always alive. */
 const MAX_IDLE_MS = 15_000
 const SWEEP_MS = 5000

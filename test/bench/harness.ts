@@ -21,6 +21,7 @@ import { allocatedIn, callsIn, worsened } from '../../bench/guard.ts'
 import { interleaved, load, measure, type Standing, standing } from '../../bench/measure.ts'
 import { MICRO } from '../../bench/micro.ts'
 import { Program } from '../../bench/process.ts'
+import { partsIn } from '../../bench/profile.ts'
 import { judgements, unjudged } from '../../bench/targets.ts'
 import { SCALES, WORKLOADS, type Workload, workloadsNamed } from '../../bench/workload.ts'
 
@@ -282,4 +283,25 @@ test('a target is judged for whom it is meant, and said to be open where somebod
   t.ok(open.includes('`grpc-echo`, CPU a message, spliced <= 1 x node-splice'))
   t.ok(open.includes('`workers`, requests a second with two workers >= 1.8 x berth'))
   t.notOk(open.some((line) => line.includes('<= 1 x c-relay')))
+})
+
+test('samples are shared out by whose code they fell into', async (t) => {
+  const report = [
+    '# Overhead  Symbol',
+    '    50.00%  [k] tcp_sendmsg',
+    '    10.00%  [.] JS:*relay file:///berth/dist/src/relay/relay.js:1:1',
+    '    10.00%  [.] JS:*onStreamRead node:internal/stream_base_commons:168:22',
+    '     5.00%  [.] Builtins_LoadIC',
+    '     2.50%  [.] v8::internal::Scavenger::Process',
+    '     2.50%  [.] node::StreamBase::WriteBuffer(v8::FunctionCallbackInfo<v8::Value> const&)',
+    '',
+  ].join('\n')
+  const parts = partsIn(report)
+  t.equal(Math.round(parts.kernel), 63, 'of what was listed')
+  t.equal(Math.round(parts['own JavaScript']), 13)
+  t.equal(Math.round(parts["node's JavaScript"]), 13)
+  t.equal(parts['V8, compiled'], 6.25)
+  t.equal(parts['node and libuv'], 3.125)
+  t.equal(parts.V8, 3.125)
+  t.equal(parts['rest of the program'], 0)
 })

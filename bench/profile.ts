@@ -1,0 +1,150 @@
+/** `npm run bench:profile [NAME...]`: where the CPU time of a request goes, by sampling; what a target is missed by. */
+import { execFile } from 'node:child_process'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs, promisify } from 'node:util'
+import { type Contender, presentOf, takesPart } from './contender.ts'
+import { figuresOf } from './figures.ts'
+import { load, standing } from './measure.ts'
+import { RESULTS } from './places.ts'
+import { Program } from './process.ts'
+import { type Machine, thisMachine, writeResult } from './results.ts'
+import { SCALES, streamsOf, type Workload, workloadsNamed } from './workload.ts'
+
+/** One contender under one workload. */
+export interface Profile {
+  readonly workload: string
+  readonly contender: string
+  /** With the sampling, which makes it dearer. */
+  readonly cpuUsPerRequest: number
+  /** Of the samples, by part; they add up to 100. */
+  readonly percent: Readonly<Record<Part, number>>
+}
+
+export interface ProfileResults {
+  readonly workload: 'profile'
+  readonly date: string
+  readonly command: string
+  readonly machine: Machine
+  readonly profiles: readonly Profile[]
+}
+
+/** Whose code it is, by the symbol; the first that fits. `program` is what has no interpreter. */
+const PARTS = {
+  kernel: /^\[k\]/,
+  'own JavaScript': /^\[\.\] (?:JS|Script|Function):.*\/dist\//,
+  "node's JavaScript": /^\[\.\] (?:JS|Script|Function):/,
+  'V8, compiled': /^\[\.\] (?:Builtins_|RegExp:)/,
+  'node and libuv': /^\[\.\] (?:\S+ )*?(?:node::|uv_)/,
+  V8: /^\[\.\] .*v8::/,
+  'rest of the program': /./,
+} as const satisfies Record<string, RegExp>
+export type Part = keyof typeof PARTS
+export const PART_NAMES = Object.keys(PARTS) as Part[]
+
+/** `perf report --sort symbol` -> the share of each part. */
+export const partsIn = (report: string): Record<Part, number> => {
+  const shares = Object.fromEntries(PART_NAMES.map((name) => [name, 0])) as Record<Part, number>
+  for (const [, percent, symbol] of report.matchAll(/^ +([\d.]+)% +(\[[.k]\] .*)$/gm)) {
+    const part = PART_NAMES.find((name) => PARTS[name].test(symbol ?? ''))
+    if (part !== undefined) shares[part] += Number(percent)
+  }
+  const sum = Object.values(shares).reduce((total, share) => total + share, 0)
+  for (const name of PART_NAMES) shares[name] = (100 * shares[name]) / (sum || 1)
+  return shares
+}
+
+/** Samples a second: few enough to cost little, and no multiple of the kernel's tick. */
+const FREQUENCY = '1999'
+const run = promisify(execFile)
+
+/** V8 says which of its code is which function, in a file that perf looks for. */
+const named = (contender: Contender): Contender => ({
+  ...contender,
+  command: (place) => {
+    const command = contender.command?.(place)
+    if (command === undefined) throw new Error('nothing to start')
+    if (command.file !== process.execPath) return command
+    return { ...command, args: ['--perf-basic-prof', ...command.args] }
+  },
+})
+
+const profile = (contender: Contender, workload: Workload): Promise<Profile> =>
+  standing(named(contender), workload, async (place) => {
+    const samples = join(place.folder, 'samples')
+    const { pids } = place.contender
+    await load(place, workload, SCALES.quick) // connections open, code compiled
+    const sampler = await Program.start(
+      {
+        file: 'perf',
+        args: [
+          ...['record', '--quiet', '--event', 'cpu-clock', '--freq', FREQUENCY],
+          ...['--output', samples, '--pid', pids.join(',')],
+        ],
+      },
+      async () => true,
+    )
+    try {
+      const report = await load(place, workload, SCALES.named)
+      await sampler.interrupt()
+      const { stdout } = await run(
+        'perf',
+        ['report', '--input', samples, '--no-children', '--sort', 'symbol', '--stdio'],
+        { maxBuffer: 64 << 20 },
+      )
+      const { cpuUsPerRequest = Number.NaN } = figuresOf(
+        report,
+        workload.unit,
+        streamsOf(workload, SCALES.named),
+      )
+      return {
+        workload: workload.name,
+        contender: contender.name,
+        cpuUsPerRequest,
+        percent: partsIn(stdout),
+      }
+    } finally {
+      await sampler.stop()
+      for (const pid of pids) rmSync(`/tmp/perf-${pid}.map`, { force: true })
+    }
+  })
+
+const DEFAULT_NAMES = ['get-32', 'attach-echo-1']
+const PROFILED: ReadonlySet<string> = new Set(['berth', 'haproxy', 'nginx', 'c-relay'])
+
+const lineOf = ({ workload, contender, cpuUsPerRequest, percent }: Profile): string =>
+  [
+    `${workload} ${contender}: ${cpuUsPerRequest.toFixed(1)} us`,
+    ...PART_NAMES.map((name) => `${name} ${((percent[name] * cpuUsPerRequest) / 100).toFixed(2)}`),
+  ].join(', ')
+
+const main = async (): Promise<void> => {
+  const { positionals } = parseArgs({ allowPositionals: true })
+  const names = positionals.length > 0 ? positionals : DEFAULT_NAMES
+  const present = presentOf(PROFILED, (name, why) => {
+    process.stderr.write(`missing: ${name}: ${why}\n`)
+  })
+  const profiles: Profile[] = []
+  for (const workload of workloadsNamed(names)) {
+    for (const { contender } of present.filter((one) =>
+      takesPart(one.contender, workload, false),
+    )) {
+      const taken = await profile(contender, workload)
+      profiles.push(taken)
+      process.stdout.write(`${lineOf(taken)}\n`)
+    }
+  }
+  const results: ProfileResults = {
+    workload: 'profile',
+    date: new Date().toISOString(),
+    command: [
+      'npm run bench:profile',
+      ...(positionals.length > 0 ? ['--', ...positionals] : []),
+    ].join(' '),
+    machine: thisMachine(),
+    profiles,
+  }
+  writeResult(RESULTS, results)
+}
+
+if (process.argv[1]?.endsWith('profile.js')) await main()
