@@ -112,7 +112,7 @@ export const berthIn = (root: string, variant: Partial<Variant> = {}): Contender
     command: (place) => ({
       file: process.execPath,
       args: [
-        ...(process.env.BENCH_NODE_FLAGS?.split(' ') ?? []),
+        ...(process.env.BENCH_NODE_FLAGS?.split(' ').filter((flag) => flag !== '') ?? []),
         join(root, 'dist/src/main.js'),
         'serve',
         '--anonymous',

@@ -1,13 +1,13 @@
 /** From what was asked, and what was ruled on it, to the errand that relay runs. */
 import { Failure } from './errors.ts'
 import type { Exchange } from './exchange.ts'
-import type { Permit } from './policy/decide.ts'
+import type { Permit, Plan } from './policy/decide.ts'
 import type { Policy } from './policy/policy.ts'
 import type { Note } from './proxy-audit.ts'
 import { GRPC } from './proxy-grpc.ts'
 import { type Engine, pullWatchFor } from './proxy-images.ts'
 import { type Judgeable, Judged } from './proxy-judged.ts'
-import type { BodyPlan, Errand } from './relay/errand.ts'
+import type { Errand } from './relay/errand.ts'
 import { acceptsContentType } from './route/content-type.ts'
 import { type Matched, METHODS, match } from './route/match.ts'
 import type { Route } from './route/route.ts'
@@ -47,6 +47,8 @@ export interface Ruling extends Engine {
   readonly note: Note | undefined
 }
 
+const isJudged = (plan: Plan): plan is Judgeable => plan.kind === 'judge' || plan.kind === 'rewrite'
+
 const PULL = 'image.create'
 const JSON_TYPE = 'application/json'
 
@@ -60,13 +62,12 @@ export const errandOf = ({ head }: Exchange, asked: Asked, ruling: Ruling): Erra
     matched.version === '' && apiVersion !== undefined ? `v${apiVersion}` : matched.version
   const hasBody = head.framing.kind !== 'none'
   const type = acceptsContentType(matched.route, fieldValue(head, 'content-type'), hasBody)
-  const { kind } = permit.plan
-  const isJudged = kind === 'judge' || kind === 'rewrite'
-  if (isJudged && type !== undefined && !hasBody)
+  const { plan } = permit
+  if (isJudged(plan) && type !== undefined && !hasBody)
     throw new Failure('MALFORMED_BODY', 'it is empty, and JSON is not')
-  const contentType = hasBody || isJudged ? (type ?? JSON_TYPE) : undefined
+  const contentType = hasBody || isJudged(plan) ? (type ?? JSON_TYPE) : undefined
   const isPlain =
-    kind === 'none' &&
+    plan.kind === 'none' &&
     contentType === undefined &&
     permit.query === matched.query &&
     matched.route.id !== PULL
@@ -76,17 +77,24 @@ export const errandOf = ({ head }: Exchange, asked: Asked, ruling: Ruling): Erra
   return asked.plain.errand
 }
 
+/** What becomes of the body, and of the answer that a judged one gets. */
+const handlingOf = (ruling: Ruling): Pick<Errand, 'plan' | 'amend'> => {
+  const { plan } = ruling.permit
+  if (!isJudged(plan)) return { plan, amend: undefined }
+  const judged = new Judged(ruling.policy, ruling, ruling.note)
+  return { plan: judged.planFor(plan), amend: judged.amend }
+}
+
 const makeErrand = (
   matched: Matched,
   version: string,
   contentType: string | undefined,
   ruling: Ruling,
 ): Errand => {
-  const { permit, policy, note } = ruling
+  const { permit, policy } = ruling
   const { route } = matched
-  const { plan, query } = permit
-  const isJudged = plan.kind === 'judge' || plan.kind === 'rewrite'
-  const judged = isJudged ? new Judged(policy, ruling, note) : undefined
+  const { query } = permit
+  const { plan, amend } = handlingOf(ruling)
   // one literal, always of one shape: whoever reads it on the hot path finds its members where they always were
   return {
     method: route.method,
@@ -94,8 +102,8 @@ const makeErrand = (
     contentType,
     fieldClasses: fieldClassesOf(route),
     hijack: route.hijack,
-    plan: judged === undefined ? (plan as BodyPlan) : judged.planFor(plan as Judgeable),
-    amend: judged?.amend,
+    plan,
+    amend,
     watch: route.id === PULL ? pullWatchFor(policy, ruling, query) : undefined,
   }
 }

@@ -2,7 +2,7 @@
 import { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 
-/** The part of libuv's stream that is used here; it has kept its meaning from Node 10 to 26. */
+/** The part of libuv's stream that is used here, tried with Node 20 and 24; where it is missing, sockets are used as they are. */
 interface Handle {
   /** Both return 0 or a negative error; what the kernel does not take at once is written later and told to `request`. */
   writeBuffer(request: WriteRequest, bytes: Uint8Array): number

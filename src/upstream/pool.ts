@@ -9,7 +9,7 @@ import { H2Sessions, SpeaksHttp1 } from './h2-sessions.ts'
 import type { UpstreamStream } from './h2-stream.ts'
 import { Shelf } from './shelf.ts'
 
-/** As many clients may take turns without a dial; an idle connection costs an engine some 10 KB, for 15 s at most. */
+/** As many clients may take turns without a dial; what a burst leaves behind is closed when it has been idle for long. */
 const ROOM = 512
 /** Shorter than any engine's or middlebox's own patience, so that a reused connection is nearly always alive. */
 const MAX_IDLE_MS = 15_000
