@@ -33,9 +33,15 @@ const PROGRESS =
 /** BuildKit names the same failure after whichever of two calls reports it first. */
 const BLAME = /failed to (solve|run Build function): /
 
+/** The name of a step, which is printed anew, after an empty line, whenever news of another step came between. */
+const STEP = /^#\d+ \[/
+
 /** A build's result without its progress: steps, what they printed, errors. */
 const steps = ({ code, stdout, stderr }: Ran): Ran => {
-  const lines = stderr.split('\n').filter((line) => !PROGRESS.test(line))
+  const lines = stderr
+    .split('\n')
+    .filter((line) => line !== '' && !PROGRESS.test(line))
+    .filter((line, at, all) => !STEP.test(line) || all.indexOf(line) === at)
   return sorted({ code, stdout, stderr: lines.join('\n').replace(BLAME, '') })
 }
 
