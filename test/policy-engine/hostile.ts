@@ -40,6 +40,12 @@ const outcomeOf = async (
   return { status, escapes: escapesOf(container, usual) }
 }
 
+/** Where a handler of the engine panics, Go ends the connection without an answer. */
+const panicOf = (error: NodeJS.ErrnoException): Outcome => {
+  if (error.code !== 'ECONNRESET') throw error
+  return { status: 0, escapes: ['a panic'] }
+}
+
 const volumesOf = async (direct: Api) => {
   const { Volumes } = await direct.json<{
     Volumes:
@@ -69,7 +75,7 @@ const judge = async (t: Test, release: Release, bodies: readonly Buffer[]) => {
   const harm = new Set<string>()
   await eachOf(aimed.slice(0, 150), async (body) => {
     if (hangsAnEngine(body)) return
-    const { escapes } = await outcomeOf(direct, direct, body, usual)
+    const { escapes } = await outcomeOf(direct, direct, body, usual).catch(panicOf)
     for (const name of escapes) harm.add(name)
   })
   t.ok(harm.size >= 12, `without berth: ${[...harm].toSorted().join(', ')}`)
@@ -128,4 +134,12 @@ test('a limit that is null, over which engines hang, never arrives', async (t) =
     `/containers/${Id}/json`,
   )
   t.strictSame(made.HostConfig.Ulimits ?? [], [])
+})
+
+test('a body over which an engine panics is refused', async (t) => {
+  const { direct, through } = await startFenced(t)
+  const body = { HostConfig: { NetworkMode: 'container:x' } }
+  await t.rejects(direct.call('POST', CREATE, body), { code: 'ECONNRESET' })
+  const { status, body: said } = await through.call('POST', CREATE, body)
+  t.match([status, said.toString()], [400, /berth: .*no Image is named/])
 })
