@@ -1,12 +1,12 @@
 /** Listeners: sockets are accepted, counted and handed to a connection that knows their protocol. */
 import { randomBytes } from 'node:crypto'
-import { unlinkSync } from 'node:fs'
-import { createServer, connect as probe, type Server, type Socket } from 'node:net'
 import { asFailure, Failure } from '../errors.ts'
 import type { Connection, Exchange } from '../exchange.ts'
 import { adopt, adoptPlain, release } from '../transport/adopt.ts'
-import { type Conduit, KEEP_ALIVE_DELAY_MS, SEND_BEFORE_RESET_MS } from '../transport/conduit.ts'
+import { type Conduit, SEND_BEFORE_RESET_MS } from '../transport/conduit.ts'
+import type { Accepted } from '../transport/handle.ts'
 import type { ListenAddress } from './address.ts'
+import { type Door, openDoor } from './door.ts'
 import { awaitFirst, NOT_YET } from './first-bytes.ts'
 import { H1Connection, type Harbour, type Limits } from './h1.ts'
 import { refusal } from './h1-exchange.ts'
@@ -34,8 +34,6 @@ export interface ListenerOptions {
   readonly apiVersion: () => string
 }
 
-/** How many connections wait in the kernel while this process is busy. */
-const BACKLOG = 511
 const SECOND_MS = 1000
 const NOT_TLS = new Failure(
   'NOT_TLS',
@@ -53,7 +51,7 @@ export class Listeners implements Harbour {
   now = 0
   isDraining = false
   readonly #options: ListenerOptions
-  readonly #servers: Server[] = []
+  readonly #doors: Door[] = []
   readonly #connections = new Set<H1Connection | H2Connection>()
   readonly #sweep: NodeJS.Timeout
   readonly #probation = new Probation()
@@ -146,41 +144,19 @@ export class Listeners implements Harbour {
 
   /**
    * Starts to listen.
-   * @param isShared with other processes that were started together with this one (node:cluster)
    * @returns where: the address with the port that the system chose, if it was asked to
    * @throws what the system says, for example EADDRINUSE
    */
-  async listen(address: ListenAddress, isShared = false): Promise<string> {
-    if (address.kind === 'unix' && !isShared) await removeStale(address.path)
-    const server = createServer({
-      allowHalfOpen: true,
-      pauseOnConnect: true,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
-    })
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(
-        address.kind === 'unix'
-          ? { path: address.path, backlog: BACKLOG }
-          : { ...address, backlog: BACKLOG },
-        resolve,
-      )
-    })
-    const bound = server.address()
-    const url =
-      bound === null || typeof bound === 'string'
-        ? address.url
-        : `${address.kind}://${printable(bound.address)}:${bound.port}`
-    server.on('connection', (socket) => this.#accept(socket, url))
-    this.#servers.push(server)
-    return url
+  async listen(address: ListenAddress): Promise<string> {
+    const door = await openDoor(address, this.take)
+    this.#doors.push(door)
+    return door.url
   }
 
-  #accept(socket: Socket, listener: string): void {
-    const { remoteAddress } = socket
-    const conduit = adopt(socket)
+  /** Takes a connection that was accepted here or by another process. */
+  readonly take = (accepted: Accepted, listener: string): void => {
+    const conduit = adopt(accepted)
+    const { remoteAddress } = conduit.socket
     this.#open++
     conduit.onGone = this.#closed
     const facts: Connection = {
@@ -267,7 +243,7 @@ export class Listeners implements Harbour {
    */
   async drain(deadlineMs: number): Promise<number> {
     this.isDraining = true
-    for (const server of this.#servers) server.close()
+    for (const door of this.#doors) door.close()
     for (const connection of this.#connections) connection.drain()
     if (this.#open > 0)
       await new Promise<void>((resolve) => {
@@ -285,21 +261,3 @@ export class Listeners implements Harbour {
     return cut
   }
 }
-
-const printable = (host: string): string => (host.includes(':') ? `[${host}]` : host)
-
-/** Removes a socket file that nobody listens on any more; leaves one that answers. */
-const removeStale = (path: string): Promise<void> =>
-  new Promise((resolve, reject) => {
-    const socket = probe(path)
-    socket.once('connect', () => {
-      socket.destroy()
-      reject(
-        Object.assign(new Error(`${path}: another process listens there`), { code: 'EADDRINUSE' }),
-      )
-    })
-    socket.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ECONNREFUSED') unlinkSync(path)
-      resolve()
-    })
-  })

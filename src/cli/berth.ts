@@ -1,7 +1,7 @@
 /** One running berth: the stages put together, from a Config. */
 import ipaddr from 'ipaddr.js'
 import type { Logger } from 'pino'
-import { isLocalOnly, parseListenAddress } from '../accept/address.ts'
+import { isLocalOnly, type ListenAddress, parseListenAddress } from '../accept/address.ts'
 import { type CertificateSource, Certificates } from '../accept/certificates.ts'
 import { Listeners } from '../accept/listener.ts'
 import { TlsTerminator } from '../accept/tls.ts'
@@ -30,7 +30,7 @@ import {
   storedTenancy,
   type Tenancy,
 } from './tenancy.ts'
-import { isWorker } from './workers.ts'
+import { isWorker, takeFromPrimary } from './workers.ts'
 
 const MS = 1000
 const DAY = 86_400 * MS
@@ -104,8 +104,10 @@ export class Berth {
 
   /** @throws the system's own error, naming the address */
   async start(): Promise<void> {
-    for (const url of this.#config.listen)
-      this.urls.push(await this.#listeners.listen(listenAddressOf(url), isWorker()))
+    if (isWorker()) takeFromPrimary(this.#listeners.take)
+    else
+      for (const address of listenAddresses(this.#config))
+        this.urls.push(await this.#listeners.listen(address))
     this.log.info({ listen: this.urls }, 'ready')
   }
 
@@ -153,13 +155,16 @@ const nothingToRelease = (): void => {}
 
 // === what a config must not say ===
 
-const listenAddressOf = (url: string) => naming('listen', () => parseListenAddress(url))
+/** @throws ConfigError */
+export const listenAddresses = (config: Config): ListenAddress[] =>
+  config.listen.map((url) => naming('listen', () => parseListenAddress(url)))
 
 const checkListeners = (config: Config, log: Logger): void => {
   if (config.anonymous && config.engine === undefined)
     throw new ConfigError('engine: name one, for example unix:///var/run/docker.sock')
-  for (const url of config.listen) {
-    if (isLocalOnly(listenAddressOf(url)) || !config.anonymous) continue
+  for (const address of listenAddresses(config)) {
+    if (isLocalOnly(address) || !config.anonymous) continue
+    const { url } = address
     if (!config.force)
       throw new ConfigError(
         `listen: ${url}: an anonymous listener gives the engine, and with it this machine, to whoever reaches it; ` +

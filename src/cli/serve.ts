@@ -1,9 +1,9 @@
 /** `berth serve`: runs in the foreground until a signal says stop. */
 import { readFileSync } from 'node:fs'
 import { type Config, type ConfigSources, readConfig } from '../config/config.ts'
-import { Berth } from './berth.ts'
+import { Berth, listenAddresses } from './berth.ts'
 import { CommandError, type Io } from './io.ts'
-import { isWorker, runWorkers, tellReady } from './workers.ts'
+import { isWorker, runWorkers } from './workers.ts'
 
 /** A config comes from a file (--config, BERTH_CONFIG), the environment and flags. */
 export const sourcesFrom = (io: Io, flags: Record<string, unknown>): ConfigSources => {
@@ -29,11 +29,11 @@ const readText = (name: string): string => {
 
 export const serve = async (io: Io, flags: Record<string, unknown>): Promise<void> => {
   const config = configFrom(io, flags)
-  if (config.workers > 1 && !isWorker()) return runWorkers(io, config.workers)
+  if (config.workers > 1 && !isWorker())
+    return runWorkers(io, config.workers, listenAddresses(config))
   const berth = await Berth.create(config)
   await berth.start()
-  if (isWorker()) tellReady(berth.urls)
-  else for (const url of berth.urls) io.out(`listening on ${url}`)
+  for (const url of berth.urls) io.out(`listening on ${url}`)
   await io.stopped
   await berth.stop()
 }

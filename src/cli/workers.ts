@@ -1,55 +1,136 @@
-/** Several processes on the same listeners, one a core: the primary accepts and hands out, the workers do everything else. */
+/** Several processes, one a core: the primary accepts and deals out, the workers do everything else. */
 import cluster, { type Worker } from 'node:cluster'
+import type { ListenAddress } from '../accept/address.ts'
+import { type Door, openDoor } from '../accept/door.ts'
+import { type Accepted, discard } from '../transport/handle.ts'
 import type { Io } from './io.ts'
 import { CommandError } from './io.ts'
 
-/** A worker that dies younger than this would die again at once. */
-const INFANT_MS = 2000
+/** A worker that dies is replaced, but not more often than this. */
+const REPLACE_MS = 2000
+/** With so many connections on their way to it a worker is busy with something else: the next one gets its turn. */
+const BEHIND = 64
 
-interface Ready {
-  readonly listening: readonly string[]
+/** What comes with a connection. */
+interface Dealt {
+  readonly listener: string
 }
 
 /** True in a process that `runWorkers` has started. */
 export const isWorker = (): boolean => cluster.isWorker
 
-/** Tells the primary where this worker listens. */
-export const tellReady = (urls: readonly string[]): void => {
-  cluster.worker?.send({ listening: urls } satisfies Ready)
+/** In a worker: gets the connections that the primary deals to it, from now on. */
+export const takeFromPrimary = (take: (accepted: Accepted, listener: string) => void): void => {
+  cluster.worker?.on('message', ({ listener }: Dealt, accepted: Accepted | undefined) => {
+    // undefined where it was closed on its way
+    if (accepted !== undefined) take(accepted, listener)
+  })
+  cluster.worker?.send('ready')
 }
 
-/** Starts one worker; resolves with where it listens. */
-const start = (onExit: (worker: Worker, ageMs: number) => void): Promise<readonly string[]> =>
+interface Dealing {
+  readonly accepted: Accepted
+  readonly listener: string
+}
+
+/** A worker that is ready, and what has been dealt to it and not been sent yet. */
+interface Player {
+  readonly worker: Worker
+  readonly underWay: Set<Dealing>
+}
+
+/**
+ * Who gets which connection: each in turn, so that all have as many. Connections are long, and a worker that happens
+ * to be quick at taking them would otherwise get most.
+ */
+class Deal {
+  readonly #players: Player[] = []
+  /** Came while there was nobody to take them. */
+  #waiting: Dealing[] = []
+
+  add(worker: Worker): void {
+    const player: Player = { worker, underWay: new Set() }
+    this.#players.push(player)
+    worker.once('exit', () => {
+      this.#players.splice(this.#players.indexOf(player), 1)
+      for (const dealing of player.underWay) this.#give(dealing)
+    })
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const dealing of waiting) this.#give(dealing)
+  }
+
+  readonly give = (accepted: Accepted, listener: string): void => this.#give({ accepted, listener })
+
+  #give(dealing: Dealing): void {
+    const player = this.#next()
+    if (player === undefined) {
+      this.#waiting.push(dealing)
+      return
+    }
+    const { accepted, listener } = dealing
+    player.underWay.add(dealing)
+    player.worker.send({ listener } satisfies Dealt, accepted as never, (error) => {
+      // a worker that is gone says so by its exit, which deals again
+      if (error === null && player.underWay.delete(dealing)) discard(accepted)
+    })
+  }
+
+  #next(): Player | undefined {
+    const at = this.#players.findIndex(({ underWay }) => underWay.size < BEHIND)
+    const [player] = this.#players.splice(Math.max(0, at), 1)
+    if (player !== undefined) this.#players.push(player)
+    return player
+  }
+}
+
+/** Starts one worker; resolves when it is ready. */
+const start = (): Promise<Worker> =>
   new Promise((resolve, reject) => {
-    const began = performance.now()
     const worker = cluster.fork()
-    worker.once('message', (message: Ready) => resolve(message.listening))
+    worker.once('message', () => resolve(worker))
     worker.once('exit', (code) => {
-      reject(new CommandError(`a worker ended with code ${code} before it listened`))
-      onExit(worker, performance.now() - began)
+      reject(new CommandError(`a worker ended with code ${code} before it was ready`))
     })
   })
 
 /**
  * Runs `count` copies of this process until a signal says stop; one that dies is replaced. Records are shared through
  * the store; quotas and connection limits hold for each worker.
- * @throws CommandError when they cannot start
+ * @throws CommandError when they cannot start, or what the system says of an address
  */
-export const runWorkers = async (io: Io, count: number): Promise<void> => {
+export const runWorkers = async (
+  io: Io,
+  count: number,
+  addresses: readonly ListenAddress[],
+): Promise<void> => {
+  const deal = new Deal()
   let isStopping = false
   let ended: (() => void) | undefined
-  const onExit = (_: Worker, ageMs: number): void => {
-    if (isStopping) {
-      if (Object.keys(cluster.workers ?? {}).length === 0) ended?.()
-    } else if (ageMs > INFANT_MS) {
-      io.err('berth: a worker has died; another one takes its place')
-      start(onExit).catch((error: Error) => io.err(`berth: ${error.message}`))
-    }
+  const employ = (worker: Worker): void => {
+    const began = performance.now()
+    deal.add(worker)
+    worker.once('exit', () => {
+      if (!isStopping) {
+        io.err('berth: a worker has died; another one takes its place')
+        setTimeout(replace, REPLACE_MS - (performance.now() - began))
+      } else if (Object.keys(cluster.workers ?? {}).length === 0) ended?.()
+    })
   }
-  const [urls = []] = await Promise.all(Array.from({ length: count }, () => start(onExit)))
-  for (const url of urls) io.out(`listening on ${url}`)
+  const replace = (): void => {
+    if (isStopping) return
+    start().then(employ, ({ message }: Error) => {
+      io.err(`berth: ${message}; trying again`)
+      setTimeout(replace, REPLACE_MS)
+    })
+  }
+  for (const worker of await Promise.all(Array.from({ length: count }, start))) employ(worker)
+  const doors: Door[] = []
+  for (const address of addresses) doors.push(await openDoor(address, deal.give))
+  for (const { url } of doors) io.out(`listening on ${url}`)
   await io.stopped
   isStopping = true
+  for (const door of doors) door.close()
   await new Promise<void>((resolve) => {
     ended = resolve
     for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill('SIGTERM')

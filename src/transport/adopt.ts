@@ -2,14 +2,14 @@
 import type { Http2Stream } from 'node:http2'
 import { type NetConnectOpts, connect as netConnect, type Socket } from 'node:net'
 import { Conduit, KEEP_ALIVE_DELAY_MS, NOBODY, type ReadOptions } from './conduit.ts'
-import { rebuild } from './handle.ts'
+import { type Accepted, rebuild } from './handle.ts'
 
-/** @param socket just accepted by a server with `pauseOnConnect` and `allowHalfOpen` */
-export const adopt = (socket: Socket): Conduit =>
+/** @param accepted just now, by a server with `pauseOnConnect` and `allowHalfOpen` */
+export const adopt = (accepted: Accepted): Conduit =>
   new Conduit((onread) => {
-    const rebuilt = rebuild(socket, { onread })
+    const rebuilt = rebuild(accepted, { onread })
     return rebuilt === undefined
-      ? { socket: socket.resume(), readsIntoBuffers: false }
+      ? { socket: (accepted as Socket).resume(), readsIntoBuffers: false }
       : { socket: rebuilt, readsIntoBuffers: true }
   })
 

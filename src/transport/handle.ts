@@ -1,5 +1,5 @@
 /** What lies below a socket: the one file that touches `handle` and `_handle`, which are no public API. */
-import { Socket } from 'node:net'
+import { type Server, Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 
 /** The part of libuv's stream that is used here, tried with Node 20 and 24; where it is missing, sockets are used as they are. */
@@ -8,7 +8,14 @@ interface Handle {
   writeBuffer(request: WriteRequest, bytes: Uint8Array): number
   writeLatin1String(request: WriteRequest, text: string): number
   useUserBuffer(buffer: Buffer): void
+  close(): void
+  /** Of TCP only. */
+  setNoDelay?(isOn: boolean): number
+  setKeepAlive?(isOn: boolean, delaySeconds: number): number
 }
+
+/** A connection that a server has accepted; a bare handle where no socket was made of it. */
+export type Accepted = Socket | Handle
 
 type WithHandle = Socket & { _handle: Handle | null }
 
@@ -18,18 +25,59 @@ const hasHandle = (socket: Socket): socket is WithHandle =>
   typeof (socket as { _handle?: { useUserBuffer?: unknown } | null })._handle?.useUserBuffer ===
     'function'
 
+/** A socket of one's own make around a handle. */
+const socketAround = (handle: Handle, options: object): Socket =>
+  new Socket({ handle, allowHalfOpen: true, ...options } as ConstructorParameters<typeof Socket>[0])
+
 /**
  * A socket of another make around the handle of this one, or undefined where there is none. The emptied one is
  * destroyed, or its Server would count it for ever.
  */
-export const rebuild = (socket: Socket, options: object): Socket | undefined => {
-  if (!hasHandle(socket)) return undefined
-  const handle = socket._handle
-  socket._handle = null
-  socket.destroy()
-  return new Socket({ handle, allowHalfOpen: true, ...options } as ConstructorParameters<
-    typeof Socket
-  >[0])
+export const rebuild = (accepted: Accepted, options: object): Socket | undefined => {
+  if (!(accepted instanceof Socket)) return socketAround(accepted, options)
+  if (!hasHandle(accepted)) return undefined
+  const handle = accepted._handle
+  accepted._handle = null
+  accepted.destroy()
+  return handle === null ? undefined : socketAround(handle, options)
+}
+
+/** Closes what nobody has taken, or what another process has. */
+export const discard = (accepted: Accepted): void => {
+  if (accepted instanceof Socket) accepted.destroy()
+  else accepted.close()
+}
+
+type WithAcceptor = Server & {
+  _handle?: { onconnection?: (status: number, handle: Handle | undefined) => void } | null
+}
+
+/**
+ * Every connection of a server goes to `take` instead of its 'connection' event, without a socket having been made of
+ * it, which is half of what a new connection costs.
+ * @param server listening, with `pauseOnConnect`
+ * @param keepAliveSeconds of silence before TCP asks whether the peer is still there
+ */
+export const takeAccepted = (
+  server: Server,
+  keepAliveSeconds: number,
+  take: (accepted: Accepted) => void,
+): void => {
+  const listening = (server as WithAcceptor)._handle
+  if (typeof listening?.onconnection !== 'function') {
+    server.on('connection', (socket) => {
+      socket.setNoDelay(true).setKeepAlive(true, keepAliveSeconds * 1000)
+      take(socket)
+    })
+    return
+  }
+  listening.onconnection = (status, handle) => {
+    // out of descriptors, or the peer is gone again: what still waits, waits in the kernel
+    if (status !== 0 || handle === undefined) return
+    handle.setNoDelay?.(true)
+    handle.setKeepAlive?.(true, keepAliveSeconds)
+    take(handle)
+  }
 }
 
 /** Hears when a write that took longer is over. */

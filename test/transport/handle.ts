@@ -1,9 +1,20 @@
-/** Writes past a socket's stream: that they are made at all, in order and whole, and what is told when they are not taken. */
-import { once } from 'node:events'
-import { connect, createServer, type Socket } from 'node:net'
+/** What lies below a socket: connections taken before a socket is made of them, and writes past its stream. */
+import { EventEmitter, once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { connect, createServer, type Server, Socket } from 'node:net'
 import { getSystemErrorName } from 'node:util'
 import { type Test, test } from 'tap'
-import { canWrite, QUEUED, TAKEN, type Writer, write } from '../../src/transport/handle.ts'
+import {
+  type Accepted,
+  canWrite,
+  discard,
+  QUEUED,
+  rebuild,
+  TAKEN,
+  takeAccepted,
+  type Writer,
+  write,
+} from '../../src/transport/handle.ts'
 
 /** Two ends of one connection; the second is not read before it is asked to. */
 const pair = async (t: Test): Promise<[Socket, Socket]> => {
@@ -103,4 +114,61 @@ test('a socket that is destroyed ends what is queued with an error', async (t) =
   near.destroy()
   await once(near, 'close')
   t.same(writer.told.map(getSystemErrorName), ['ECANCELED'])
+})
+
+/** Of a connection, by its two ports: what the kernel's timer waits for, and for how many seconds yet. */
+const timerOf = (local: number, remote: number): { kind: number; seconds: number } | undefined => {
+  const port = (n: number): string => n.toString(16).toUpperCase().padStart(4, '0')
+  const row = readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .map((line) => line.trim().split(/ +/))
+    .find(
+      ([, here, there]) => here?.endsWith(`:${port(local)}`) && there?.endsWith(`:${port(remote)}`),
+    )
+  const [kind, ticks] = row?.[5]?.split(':') ?? []
+  if (kind === undefined || ticks === undefined) return undefined
+  return { kind: Number.parseInt(kind, 16), seconds: Number.parseInt(ticks, 16) / 100 }
+}
+const KEEP_ALIVE = 2
+
+test('connections are taken before a socket is made of them', async (t) => {
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true })
+  t.teardown(() => server.close())
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { port } = server.address() as { port: number }
+  const taken: Accepted[] = []
+  takeAccepted(server, 30, (accepted) => taken.push(accepted))
+  server.on('connection', () => t.fail('a socket was made'))
+
+  const near = connect(port, '127.0.0.1')
+  t.teardown(() => near.destroy())
+  await once(near, 'connect')
+  near.end('hello')
+  while (taken.length < 1) await new Promise((resolve) => setImmediate(resolve))
+  const [accepted] = taken
+  t.notOk(accepted instanceof Socket)
+  t.match(timerOf(port, near.localPort!), { kind: KEEP_ALIVE })
+  const far = rebuild(accepted!, {})!
+  t.equal(far.remotePort, near.localPort)
+  t.equal((await received(far, 5)).toString(), 'hello')
+
+  const unwanted = connect(port, '127.0.0.1')
+  await once(unwanted, 'connect')
+  while (taken.length < 2) await new Promise((resolve) => setImmediate(resolve))
+  discard(taken[1]!)
+  unwanted.resume()
+  await once(unwanted, 'close')
+})
+
+test('where a server has no handle of the kind known, sockets are taken as they come', async (t) => {
+  const server = new EventEmitter()
+  const taken: Accepted[] = []
+  takeAccepted(server as Server, 30, (accepted) => taken.push(accepted))
+  const [near, far] = await pair(t)
+  server.emit('connection', far)
+  t.equal(taken[0], far)
+  t.match(timerOf(far.localPort!, near.localPort!), { kind: KEEP_ALIVE })
+  discard(far)
+  near.resume()
+  await once(near, 'close')
 })

@@ -1,0 +1,125 @@
+/** Several workers: who gets which connection, and what happens when one of them dies. */
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Test, test } from 'tap'
+import { startEngine } from '../../fixtures/engine.ts'
+import { type Berth, type BerthOptions, startBerth } from '../support/berth.ts'
+import { RawClient } from '../support/raw-client.ts'
+
+const WORKERS = 3
+const EACH = 20
+const PATIENCE_MS = 10_000
+
+const workersOf = ({ pid }: Berth): number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number)
+
+const socketsOf = (pid: number): number =>
+  readdirSync(`/proc/${pid}/fd`).filter((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith('socket:')
+    } catch {
+      return false // closed meanwhile
+    }
+  }).length
+
+const until = async (holds: () => boolean): Promise<boolean> => {
+  const end = performance.now() + PATIENCE_MS
+  while (!holds() && performance.now() < end) await delay(10)
+  return holds()
+}
+
+const connected = async (t: Test, url: string): Promise<RawClient> => {
+  const client = new RawClient(url)
+  t.teardown(() => client.socket.destroy())
+  await new Promise((resolve) => client.socket.once('connect', resolve))
+  return client
+}
+
+const many = (t: Test, url: string, count: number): Promise<RawClient[]> =>
+  Promise.all(Array.from({ length: count }, () => connected(t, url)))
+
+/** How a ping on a new connection is answered. */
+const ping = async (t: Test, url: string): Promise<string> => {
+  const client = await connected(t, url)
+  client.socket.write('GET /_ping HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  await client.until(
+    'an answer or an end',
+    ({ text, end }) => text.includes('OK') || end !== undefined,
+  )
+  return client.text.split('\r\n')[0] ?? ''
+}
+
+const setUp = async (t: Test): Promise<Omit<BerthOptions, 'engine'> & { engine: string }> => {
+  const folder = mkdtempSync(join(tmpdir(), 'berth-workers-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const engine = await startEngine()
+  t.teardown(() => engine.stop())
+  return {
+    engine: engine.url,
+    listen: ['tcp://127.0.0.1:0', `unix://${folder}/berth.sock`],
+    args: ['--workers', String(WORKERS), '--log', 'silent'],
+  }
+}
+
+test('workers have as many connections each, by every door', async (t) => {
+  const berth = await startBerth(await setUp(t))
+  t.teardown(() => berth.stop())
+  const workers = workersOf(berth)
+  t.equal(workers.length, WORKERS)
+  for (const url of berth.urls) {
+    const before = workers.map(socketsOf)
+    const primary = socketsOf(berth.pid)
+    await many(t, url, WORKERS * EACH)
+    const more = () => workers.map((pid, at) => socketsOf(pid) - before[at]!)
+    await until(() => more().reduce((sum, count) => sum + count) === WORKERS * EACH)
+    t.strictSame(more(), Array(WORKERS).fill(EACH), url)
+    t.ok(await until(() => socketsOf(berth.pid) === primary), 'and the primary keeps none')
+    t.equal(await ping(t, url), 'HTTP/1.1 200 OK')
+  }
+})
+
+test('a worker that dies takes its own connections with it, and is replaced', async (t) => {
+  const berth = await startBerth(await setUp(t))
+  t.teardown(() => berth.stop())
+  const clients = await many(t, berth.url, WORKERS * EACH)
+  const [first = 0, ...others] = workersOf(berth)
+  await until(() => socketsOf(first) >= EACH)
+  process.kill(first, 'SIGKILL')
+  await until(() => clients.filter(({ end }) => end !== undefined).length >= EACH)
+  t.equal(clients.filter(({ end }) => end !== undefined).length, EACH)
+  t.equal(await ping(t, berth.url), 'HTTP/1.1 200 OK', 'the others serve on')
+  t.ok(await until(() => workersOf(berth).length === WORKERS))
+  t.match(berth.log(), /a worker has died; another one takes its place/)
+  const [next = 0] = workersOf(berth).filter((pid) => pid !== first && !others.includes(pid))
+  const before = () => socketsOf(next)
+  const idle = before()
+  t.ok(
+    await until(() => {
+      void connected(t, berth.url)
+      return before() > idle
+    }),
+    'the new one gets its share',
+  )
+  t.equal(await berth.stop(), 0)
+})
+
+test('connections wait while there is no worker', async (t) => {
+  const berth = await startBerth(await setUp(t))
+  t.teardown(() => berth.stop())
+  for (const pid of workersOf(berth)) process.kill(pid, 'SIGKILL')
+  // what was on its way to a worker that has just died is lost with it
+  await until(() => berth.log().split('has died').length > WORKERS)
+  t.equal(await ping(t, berth.url), 'HTTP/1.1 200 OK')
+})
+
+test('a socket file that a killed berth has left is no obstacle', async (t) => {
+  const options = await setUp(t)
+  const killed = await startBerth(options)
+  for (const pid of [killed.pid, ...workersOf(killed)]) process.kill(pid, 'SIGKILL')
+  const berth = await startBerth(options)
+  t.teardown(() => berth.stop())
+  t.equal(await ping(t, berth.urls[1]!), 'HTTP/1.1 200 OK')
+  await t.rejects(startBerth(options), /another process listens there/)
+})
