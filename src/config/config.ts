@@ -137,7 +137,7 @@ const SCHEMA = z.strictObject({
     .min(1)
     .max(256)
     .default(1)
-    .describe('processes that share the listeners'),
+    .describe('processes, to which connections are dealt in turn'),
   balancers: z
     .array(z.string())
     .default([])
@@ -246,6 +246,7 @@ const OTHER_VARIABLES: ReadonlySet<string> = new Set([
   'BERTH_CONFIG',
   'BERTH_CACHE',
   'BERTH_KEY',
+  'BERTH_SEED',
   'BERTH_SOAK',
 ])
 
