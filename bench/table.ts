@@ -58,7 +58,10 @@ const rowOf = ({ name, runs, failure }: ContenderResult, columns: readonly Colum
   const cells = columns.map(({ figure, digits }) => medianOf(runs, figure)?.toFixed(digits) ?? '')
   const [lead] = columns
   if (lead !== undefined) cells.splice(1, 0, spread(runs, lead))
-  return [name, ...cells]
+  return [
+    failure === undefined ? name : `${name} (stopped after ${runs.length} of its runs: ${failure})`,
+    ...cells,
+  ]
 }
 
 /** For a terminal. */

@@ -22,6 +22,7 @@ import { interleaved, load, measure, type Standing, standing } from '../../bench
 import { MICRO } from '../../bench/micro.ts'
 import { Program } from '../../bench/process.ts'
 import { partsIn } from '../../bench/profile.ts'
+import { cellsOf } from '../../bench/table.ts'
 import { judgements, unjudged } from '../../bench/targets.ts'
 import { SCALES, WORKLOADS, type Workload, workloadsNamed } from '../../bench/workload.ts'
 
@@ -283,6 +284,24 @@ test('a target is judged for whom it is meant, and said to be open where somebod
   t.ok(open.includes('`grpc-echo`, CPU a message, spliced <= 1 x node-splice'))
   t.ok(open.includes('`workers`, requests a second with two workers >= 1.8 x berth'))
   t.notOk(open.some((line) => line.includes('<= 1 x c-relay')))
+})
+
+test('a contender that fails on the way is shown with what it failed of, however many runs it ended', (t) => {
+  const contender = (name: string, runs: object[], failure?: string) => ({ name, runs, failure })
+  const result = {
+    contenders: [
+      contender('berth', [{ cpuUsPerRequest: 2 }, { cpuUsPerRequest: 4 }]),
+      contender('late', [{ cpuUsPerRequest: 3 }], 'no end'),
+      contender('never', [], 'no start'),
+    ],
+  } as unknown as Parameters<typeof cellsOf>[0]
+  t.same(cellsOf(result), [
+    ['', 'CPU us/request', 'min-max'],
+    ['berth', '3.0', '2.0-4.0'],
+    ['late (stopped after 1 of its runs: no end)', '3.0', '3.0-3.0'],
+    ['never', 'failed: no start'],
+  ])
+  t.end()
 })
 
 test('samples are shared out by whose code they fell into', async (t) => {
