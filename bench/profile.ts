@@ -9,14 +9,15 @@ import { load, standing } from './measure.ts'
 import { RESULTS } from './places.ts'
 import { Program } from './process.ts'
 import { type Machine, thisMachine, writeResult } from './results.ts'
+import { comparedIn } from './targets.ts'
 import { SCALES, streamsOf, type Workload, workloadsNamed } from './workload.ts'
 
 /** One contender under one workload. */
 export interface Profile {
   readonly workload: string
   readonly contender: string
-  /** With the sampling, which makes it dearer. */
-  readonly cpuUsPerRequest: number
+  /** A request, a message or a MB; with the sampling, which makes it dearer. */
+  readonly cpuUs: number
   /** Of the samples, by part; they add up to 100. */
   readonly percent: Readonly<Record<Part, number>>
 }
@@ -56,6 +57,8 @@ export const partsIn = (report: string): Record<Part, number> => {
 
 /** Samples a second: few enough to cost little, and no multiple of the kernel's tick. */
 const FREQUENCY = '1999'
+/** A second a GB is so many microseconds a MB. */
+const US_A_MB = 1000
 const run = promisify(execFile)
 
 /** V8 says which of its code is which function, in a file that perf looks for. */
@@ -92,7 +95,7 @@ const profile = (contender: Contender, workload: Workload): Promise<Profile> =>
         ['report', '--input', samples, '--no-children', '--sort', 'symbol', '--stdio'],
         { maxBuffer: 64 << 20 },
       )
-      const { cpuUsPerRequest = Number.NaN } = figuresOf(
+      const { cpuUsPerRequest, cpuSecondsPerGb = Number.NaN } = figuresOf(
         report,
         workload.unit,
         streamsOf(workload, SCALES.named),
@@ -100,7 +103,7 @@ const profile = (contender: Contender, workload: Workload): Promise<Profile> =>
       return {
         workload: workload.name,
         contender: contender.name,
-        cpuUsPerRequest,
+        cpuUs: cpuUsPerRequest ?? cpuSecondsPerGb * US_A_MB,
         percent: partsIn(stdout),
       }
     } finally {
@@ -109,23 +112,23 @@ const profile = (contender: Contender, workload: Workload): Promise<Profile> =>
     }
   })
 
-const DEFAULT_NAMES = ['get-32', 'attach-echo-1']
-const PROFILED: ReadonlySet<string> = new Set(['berth', 'haproxy', 'nginx', 'c-relay'])
+/** One for each kind of work that a target hangs on. */
+const DEFAULT_NAMES = ['get-1', 'get-32', 'bulk-down-length', 'attach-echo-1', 'grpc-echo']
 
-const lineOf = ({ workload, contender, cpuUsPerRequest, percent }: Profile): string =>
+const lineOf = ({ workload, contender, cpuUs, percent }: Profile): string =>
   [
-    `${workload} ${contender}: ${cpuUsPerRequest.toFixed(1)} us`,
-    ...PART_NAMES.map((name) => `${name} ${((percent[name] * cpuUsPerRequest) / 100).toFixed(2)}`),
+    `${workload} ${contender}: ${cpuUs.toFixed(1)} us`,
+    ...PART_NAMES.map((name) => `${name} ${((percent[name] * cpuUs) / 100).toFixed(2)}`),
   ].join(', ')
 
 const main = async (): Promise<void> => {
   const { positionals } = parseArgs({ allowPositionals: true })
   const names = positionals.length > 0 ? positionals : DEFAULT_NAMES
-  const present = presentOf(PROFILED, (name, why) => {
-    process.stderr.write(`missing: ${name}: ${why}\n`)
-  })
   const profiles: Profile[] = []
   for (const workload of workloadsNamed(names)) {
+    const present = presentOf(comparedIn(workload.name), (name, why) => {
+      process.stderr.write(`missing: ${name}: ${why}\n`)
+    })
     for (const { contender } of present.filter((one) =>
       takesPart(one.contender, workload, false),
     )) {

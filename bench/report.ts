@@ -126,16 +126,45 @@ const microSection = ({ micro, command, date }: MicroResults): string =>
 /** A part that a contender does not have, such as an interpreter, is left empty. */
 const partCell = (us: number): string => (us < 0.005 ? '' : us.toFixed(2))
 
+const profileOf = ({ profiles }: ProfileResults, workload: string, contender?: string) =>
+  profiles.find((one) => one.workload === workload && one.contender === contender)
+
+/** What is left of the missed targets when berth's own code costs nothing, and when the runtime does not either. */
+const obstacles = (results: readonly Result[], profiles: ProfileResults): string[][] =>
+  judgements(results).flatMap(({ workload, own, other, what, target, measured, holds }) => {
+    const [mine, theirs] = [own, other].map((name) => profileOf(profiles, workload, name))
+    if (holds || mine === undefined || theirs === undefined) return []
+    const ratio = (percent: number) =>
+      `${((mine.cpuUs * percent) / 100 / theirs.cpuUs).toFixed(2)} x`
+    const { kernel, 'own JavaScript': script } = mine.percent
+    const whose = own === 'berth' ? '' : `${own}: `
+    return [[`\`${workload}\``, whose + what, target, measured, ratio(100 - script), ratio(kernel)]]
+  })
+
+const obstacleSection = (results: readonly Result[], profiles: ProfileResults): string[] => {
+  const rows = obstacles(results, profiles)
+  if (rows.length === 0) return []
+  return [
+    'What stands in the way of those that do not hold, where both sides were profiled (*Where the time goes*): the CPU time that ' +
+      'berth spends outside its own JavaScript, and that it spends in the kernel, as ratios to all the CPU time of the other. On one core, ' +
+      'CPU time is latency.',
+    markdown([
+      ['workload', 'what', 'target', 'measured', 'without own code', 'kernel alone'],
+      ...rows,
+    ]).replaceAll('---:', '---'),
+  ]
+}
+
 const profileSection = ({ profiles, command, date }: ProfileResults): string =>
   [
     '### Where the time goes',
-    `CPU microseconds a request, and whose code they are spent in, by sampling (which makes them dearer than above). Taken ${date.slice(0, 16)}Z by \`${command}\`.`,
+    `CPU microseconds a request, a message or a MB, and whose code they are spent in, by sampling (which makes them dearer than above). Taken ${date.slice(0, 16)}Z by \`${command}\`.`,
     markdown([
       ['', 'all', ...PART_NAMES],
-      ...profiles.map(({ workload, contender, cpuUsPerRequest, percent }) => [
+      ...profiles.map(({ workload, contender, cpuUs, percent }) => [
         `\`${workload}\` ${contender}`,
-        cpuUsPerRequest.toFixed(1),
-        ...PART_NAMES.map((name) => partCell((percent[name] * cpuUsPerRequest) / 100)),
+        cpuUs.toFixed(1),
+        ...PART_NAMES.map((name) => partCell((percent[name] * cpuUs) / 100)),
       ]),
     ]),
   ].join('\n\n')
@@ -198,6 +227,7 @@ const page = (
       : `Workloads not measured: ${unmeasured.map(({ name }) => `\`${name}\``).join(', ')}.`,
     '## Targets',
     targetsOf(results),
+    ...(profiles === undefined ? [] : obstacleSection(results, profiles)),
     '## Contenders',
     contendersOf(results),
     '## Workloads',

@@ -115,8 +115,21 @@ export const TARGETS: readonly (Target | Floor | Range)[] = [
   },
 ]
 
+/** Those whom the targets of a workload set against each other. */
+export const comparedIn = (workload: string): ReadonlySet<string> =>
+  new Set(
+    TARGETS.filter((aim) => aim.workload === workload).flatMap((aim) => [
+      aim.contender ?? 'berth',
+      ...('bounds' in aim ? Object.keys(aim.bounds) : []),
+    ]),
+  )
+
 export interface Judgement {
   readonly workload: string
+  /** Whose figure it is. */
+  readonly own: string
+  /** Whose figure it was set against, where it was one's. */
+  readonly other?: string
   readonly what: string
   readonly target: string
   readonly measured: string
@@ -167,15 +180,16 @@ const ownFigure = ({ contender = 'berth', figure }: Aim, result: Result): number
   figureOf(result, contender, figure)
 
 const judgeRange = (range: Range, result: Result): Judgement[] => {
-  const { workload, what, min = 0, max = Number.POSITIVE_INFINITY } = range
+  const { workload, contender = 'berth', what, min = 0, max = Number.POSITIVE_INFINITY } = range
   const own = ownFigure(range, result)
   if (own === undefined) return []
   const [target, measured] = [rangeOf(range), own.toFixed(1)]
-  return [{ workload, what, target, measured, holds: own >= min && own <= max }]
+  const holds = own >= min && own <= max
+  return [{ workload, own: contender, what, target, measured, holds }]
 }
 
 const judgeFloor = (floor: Floor, result: Result): Judgement[] => {
-  const { workload, figure, what, atLeast, cores } = floor
+  const { workload, contender = 'berth', figure, what, atLeast, cores } = floor
   if (result.machine.cores < cores) return []
   const own = ownFigure(floor, result)
   return Object.entries(atLeast).flatMap(([name, factor]) => {
@@ -183,12 +197,13 @@ const judgeFloor = (floor: Floor, result: Result): Judgement[] => {
     if (own === undefined || other === undefined) return []
     const ratio = own / other
     const [target, measured] = [`>= ${factor} x ${name}`, `${ratio.toFixed(2)} x`]
-    return [{ workload, what, target, measured, holds: ratio >= factor }]
+    const holds = ratio >= factor
+    return [{ workload, own: contender, other: name, what, target, measured, holds }]
   })
 }
 
 const judgeBounds = (target: Target, result: Result): Judgement[] => {
-  const { workload, figure, what, bounds, isAdded } = target
+  const { workload, contender = 'berth', figure, what, bounds, isAdded } = target
   const base = isAdded ? figureOf(result, 'direct', figure) : 0
   const own = ownFigure(target, result)
   if (own === undefined || base === undefined) return []
@@ -199,6 +214,8 @@ const judgeBounds = (target: Target, result: Result): Judgement[] => {
     return [
       {
         workload,
+        own: contender,
+        other: name,
         what,
         target: `<= ${factor} x ${name}`,
         measured: `${ratio.toFixed(2)} x`,
