@@ -48,6 +48,16 @@ export const giveBack = (loan: Buffer): void => {
   if (spare.length < SPARE_LOANS) spare.push(loan)
 }
 
+const fill = (memory: Buffer, text: string, bytes: Buffer): Buffer => {
+  memory.write(text, 'latin1')
+  bytes.copy(memory, text.length)
+  return memory
+}
+
+/** Latin1 text with bytes behind it, in memory of its own. */
+export const assembled = (text: string, bytes: Buffer): Buffer =>
+  fill(Buffer.allocUnsafe(text.length + bytes.length), text, bytes)
+
 /**
  * Memory in which lent bytes are copied to be written at once. The kernel nearly always takes such a piece whole; then
  * the same memory serves the next one, on whatever stream. A copy a read would be garbage by the megabyte.
@@ -75,9 +85,7 @@ export class Bench {
   assemble(text: string, bytes: Buffer): Buffer {
     const end = text.length + bytes.length
     if (end > this.size) throw new RangeError(`${end} bytes do not fit into one piece`)
-    this.#current.write(text, 'latin1')
-    bytes.copy(this.#current, text.length)
-    return this.#current.subarray(0, end)
+    return fill(this.#current, text, bytes).subarray(0, end)
   }
 
   /** What was made last is still needed: the next piece gets other memory. */

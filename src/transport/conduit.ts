@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { getSystemErrorName } from 'node:util'
 import {
+  assembled,
   assembly,
   type Bench,
   benchFor,
@@ -232,11 +233,12 @@ export class Conduit implements Writer {
 
   /**
    * Writes text of berth's own and a few lent bytes behind it as one piece. The kernel nearly always takes it at once;
-   * then the buffer that it was put together in serves the next conduit.
+   * then the buffer that it was put together in serves the next conduit. TLS keeps every piece for a while.
    * @param bytes at most ASSEMBLED_BYTES together with the text
    */
   sayWith(text: string, bytes: Buffer): void {
     if (this.#isClosedForWriting()) return
+    if (!this.#isDirect) return this.#write(assembled(text, bytes))
     this.#write(assembly.assemble(text, bytes))
     if (!this.#isTaken()) assembly.keep()
   }
