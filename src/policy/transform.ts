@@ -28,6 +28,8 @@ import type { Body, Row, Shape, Struct, Verdict } from './table.ts'
 const MAX_HELD = 512 * 1024
 /** What one more value costs beside its text. */
 const NODE = 16
+/** Of a list that is judged as a whole, in one go: other requests wait meanwhile. */
+const MAX_ELEMENTS = 4096
 
 type Mode = 'emit' | 'hold' | 'skip'
 /** The value that comes next: what it must be, and what becomes of it. */
@@ -346,8 +348,16 @@ class Rewriter implements Handler, Transform {
     this.#hold(NODE)
     const parent = this.#top()
     if (slot.row !== undefined) this.#judge(parent, slot.row, slot.lead, value)
-    else if (Array.isArray(parent.members)) parent.members.push(value)
+    else if (Array.isArray(parent.members)) this.#element(parent.members, value)
     else parent.members?.set(parent.name, value)
+  }
+
+  #element(list: Json[], value: Json): void {
+    if (list.push(value) > MAX_ELEMENTS)
+      throw new Failure(
+        'BODY_TOO_LARGE',
+        `${this.#here().path} is one more than the ${MAX_ELEMENTS} that berth reads of such a list`,
+      )
   }
 
   #judge(parent: Frame, row: Row, lead: string, value: Json): void {

@@ -239,6 +239,16 @@ test('a value that has to be held has a limit, and what streams has none', async
   t.equal(sent(`{"Image":"a","Cmd":["${long}"]}`, open).length, long.length + 24)
 })
 
+test('so has a list, because it is judged in one go', async (t) => {
+  const list = (key: string, count: number) =>
+    `{"Image":"a","${key}":${JSON.stringify(Array(count).fill('A'))}}`
+  const drops = (count: number) =>
+    `{"Image":"a","HostConfig":{"CapDrop":${JSON.stringify(Array(count).fill('A'))}}}`
+  t.equal(JSON.parse(sent(drops(4096), dedicated)).HostConfig.CapDrop.length, 4096)
+  t.match(failure(drops(4097)), /^BODY_TOO_LARGE.*HostConfig\.CapDrop\[4096\]/)
+  t.equal(JSON.parse(sent(list('Cmd', 9000), dedicated)).Cmd.length, 9000)
+})
+
 setFlagsFromString('--expose-gc')
 const collect: () => void = runInNewContext('gc')
 
