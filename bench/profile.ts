@@ -113,7 +113,14 @@ const profile = (contender: Contender, workload: Workload): Promise<Profile> =>
   })
 
 /** One for each kind of work that a target hangs on. */
-const DEFAULT_NAMES = ['get-1', 'get-32', 'bulk-down-length', 'attach-echo-1', 'grpc-echo']
+const DEFAULT_NAMES = [
+  'get-1',
+  'get-32',
+  'bulk-down-length',
+  'bulk-down-chunked',
+  'attach-echo-1',
+  'grpc-echo',
+]
 
 const lineOf = ({ workload, contender, cpuUs, percent }: Profile): string =>
   [

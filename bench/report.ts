@@ -84,8 +84,17 @@ const PLACES: Readonly<Record<Placement, string>> = {
   free: 'everybody where the kernel puts them',
 }
 
-const factsOf = ({ rate, streams, gb, seconds, placement, contenders }: Result): string => {
-  const amount = gb === undefined ? `${seconds} s` : `${gb.toFixed(2)} GB`
+const factsOf = ({
+  rate,
+  streams,
+  gb,
+  seconds,
+  requests,
+  placement,
+  contenders,
+}: Result): string => {
+  const length = requests === undefined ? `${seconds} s` : `${requests} requests`
+  const amount = gb === undefined ? length : `${gb.toFixed(2)} GB`
   const rounds = Math.max(...contenders.map(({ runs }) => runs.length))
   return [
     streams === undefined ? `${amount} a run` : `${streams} streams`,

@@ -33,7 +33,9 @@ export interface Result {
   readonly date: string
   readonly command: string
   readonly machine: Machine
+  /** How long a run was; where it was so many requests instead, `requests`. */
   readonly seconds: number
+  readonly requests?: number
   readonly placement: Placement
   readonly rate?: number
   readonly streams?: number

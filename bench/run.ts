@@ -125,6 +125,7 @@ const runWorkload = async (workload: Workload, plan: Plan): Promise<void> => {
     command: plan.command,
     machine: thisMachine(),
     seconds: scale.seconds,
+    ...(workload.requests !== undefined && { requests: workload.requests }),
     placement: workload.placement,
     ...(rate !== undefined && { rate: Math.round(rate) }),
     ...(workload.unit === 'stream' && { streams: streamsOf(workload, scale) }),

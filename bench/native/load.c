@@ -52,7 +52,7 @@ static struct {
   const char *mode, *to, *request, *tls;
   int connections, fresh, until_body, status, chunked, h2;
   double seconds, warmup, rate;
-  u64 count, bytes, warm_bytes, message, expect, upload;
+  u64 count, warm_count, bytes, warm_bytes, message, expect, upload;
 } o = {.connections = 1, .seconds = 1, .status = 200, .message = 1};
 
 /* === clock === */
@@ -692,7 +692,7 @@ static void run(void) {
       ask(resting[rest_head++], now());
     }
   for (;;) {
-    if (!measuring && !o.warm_bytes && now() - started >= warm) begin();
+    if (!measuring && !o.warm_bytes && (o.warm_count ? done >= o.warm_count : now() - started >= warm)) begin();
     u64 t = now();
     if (is_over(t)) break;
     u64 soon = *o.mode == 'a' ? dispatch() : 0;
@@ -783,7 +783,8 @@ static void parse(int argc, char **argv) {
       {"to", 1, 0, 't'}, {"request", 1, 0, 'r'}, {"connections", 1, 0, 'c'}, {"fresh", 0, 0, 'f'}, {"until-body", 0, 0, 'b'},
       {"status", 1, 0, 's'}, {"seconds", 1, 0, 'd'}, {"warmup", 1, 0, 'w'}, {"rate", 1, 0, 'R'}, {"count", 1, 0, 'n'},
       {"bytes", 1, 0, 'B'}, {"warm-bytes", 1, 0, 'W'}, {"message", 1, 0, 'm'}, {"expect", 1, 0, 'e'}, {"upload", 1, 0, 'u'},
-      {"chunked", 0, 0, 'k'}, {"tls", 1, 0, 'T'}, {"h2", 0, 0, 'H'}, {"watch", 1, 0, 'p'}, {0}};
+      {"chunked", 0, 0, 'k'}, {"tls", 1, 0, 'T'}, {"h2", 0, 0, 'H'}, {"watch", 1, 0, 'p'},
+      {"warm-count", 1, 0, 'N'}, {0}};
   if (argc < 2) die("no mode");
   o.mode = argv[1];
   optind = 2;
@@ -800,6 +801,7 @@ static void parse(int argc, char **argv) {
       case 'w': o.warmup = atof(optarg); break;
       case 'R': o.rate = atof(optarg); break;
       case 'n': o.count = n; break;
+      case 'N': o.warm_count = n; break;
       case 'B': o.bytes = n; break;
       case 'W': o.warm_bytes = n; break;
       case 'm': o.message = n; break;
