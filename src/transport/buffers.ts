@@ -30,9 +30,12 @@ const spare: Buffer[] = []
 let lent = 0
 let stuck = 0
 
+/** True while so much waits for slow readers that nobody may keep more than one read. */
+export const isTight = (): boolean => stuck >= STUCK_BUDGET
+
 /** The shared buffer for the next read: small while too much is stuck, so that even the slowest readers pin a constant. */
 export const sharedBuffer = (isBrisk: boolean): Buffer => {
-  if (stuck >= STUCK_BUDGET) return crumb
+  if (isTight()) return crumb
   return isBrisk ? scratch : first
 }
 

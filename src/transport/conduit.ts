@@ -10,6 +10,7 @@ import {
   borrow,
   FIRST_BYTES,
   giveBack,
+  isTight,
   pinned,
   SCRATCH_BYTES,
   sharedBuffer,
@@ -95,11 +96,12 @@ export class Conduit implements Writer {
   #waiting: Conduit | undefined
   #onTaken: (() => void) | undefined
   #pinned = 0
-  /** The copy that a write under way still reads from, and where its memory belongs. */
-  #bench: Bench | undefined
-  #kept: Buffer | undefined
+  /** The copies that writes under way still read from, and where their memory belongs. */
+  readonly #kept: { readonly bench: Bench; readonly memory: Buffer }[] = []
   /** Whether writes go past the socket's stream. */
   readonly #isDirect: boolean
+  /** Whether what was written from may be written over once the socket says that it has gone: not so below HTTP/2. */
+  readonly #isReused: boolean
   /** Such writes that the kernel has not taken yet. */
   #queued = 0
   #isGathering = false
@@ -119,6 +121,7 @@ export class Conduit implements Writer {
     ;(socket as Owned)[CONDUIT] = this
     this.#handsOver = !readsIntoBuffers
     this.#isDirect = readsIntoBuffers && canWrite(socket)
+    this.#isReused = this.#isDirect || socket instanceof TLSSocket
     if (this.#handsOver) socket.on('data', onData)
     socket.on('end', onEnd)
     socket.on('error', onError)
@@ -251,26 +254,26 @@ export class Conduit implements Writer {
   /**
    * Writes what `source` has just delivered, and makes it wait when this side is slow. The next read waits for the
    * write's own callback: below the high-water mark 'drain' never comes, while libuv still holds the pointer.
-   * TLS sockets never take anything at once: what is sent to one is copied for good.
+   * TLS sockets never take anything at once: one is slow when the piece before is still there.
    */
   forward(bytes: Buffer, source: Conduit): void {
     if (this.#isClosedForWriting()) return
+    const mayQueue = !this.#isDirect && this.#isTaken() && !isTight()
     if (source.#ownsLoanOf(bytes)) {
       this.#write(bytes)
       if (this.#isTaken()) return
       source.#loanIsBusy = true
     } else {
-      const bench = this.#handsOver || source.#handsOver ? undefined : benchFor(bytes.length)
+      const bench = source.#handsOver || !this.#isReused ? undefined : benchFor(bytes.length)
       this.#write(bench?.copy(bytes) ?? source.#keepable(bytes))
-      if (this.#isTaken()) {
+      const isTaken = this.#isTaken()
+      if (!isTaken && bench !== undefined) this.#kept.push({ bench, memory: bench.keep() })
+      if (isTaken || mayQueue) {
         source.#isStuck = false
         return
       }
-      if (bench !== undefined) {
-        this.#bench = bench
-        this.#kept = bench.keep()
-      }
-      const size = bench?.size ?? bytes.length
+      const kept = this.#kept.reduce((sum, one) => sum + one.bench.size, 0)
+      const size = kept || Math.max(bytes.length, this.socket.writableLength)
       this.#pinned += size
       pinned(size)
     }
@@ -310,6 +313,7 @@ export class Conduit implements Writer {
 
   #onWritten(): void {
     if (!this.#isTaken()) return
+    this.#giveBackKept()
     if (this.#isResetting) this.#resetSoon(SEND_BEFORE_RESET_MS)
     if (this.#waiting !== undefined) this.#release()
     if (this.#onTaken === undefined) return
@@ -320,11 +324,7 @@ export class Conduit implements Writer {
 
   /** Everything has been taken, or never will be: the source may go on. */
   #release(): void {
-    if (this.#kept !== undefined) {
-      // a conduit that is abandoned leaves its socket alive: what that still writes from is nobody else's
-      if (this.#isTaken() || this.socket.destroyed) this.#bench?.giveBack(this.#kept)
-      this.#kept = undefined
-    }
+    this.#giveBackKept()
     if (this.#pinned > 0) {
       pinned(-this.#pinned)
       this.#pinned = 0
@@ -336,6 +336,15 @@ export class Conduit implements Writer {
     source.#isWaiting = false
     source.#dropLoan()
     if (!source.isGone && !this.isGone) source.#deliver()
+  }
+
+  #giveBackKept(): void {
+    if (this.#kept.length === 0) return
+    // A conduit that is abandoned leaves its socket alive: what that still writes from is nobody else's. A stream that
+    // is destroyed forgets what it was writing, and says that nothing waits, while the socket below may still read it
+    const isOver = this.socket.destroyed ? this.#isDirect : this.#isTaken()
+    for (const { bench, memory } of this.#kept) if (isOver) bench.giveBack(memory)
+    this.#kept.length = 0
   }
 
   #dropLoan(): void {
