@@ -14,7 +14,6 @@ export interface Door {
 
 /** How many connections wait in the kernel while this process is busy. */
 const BACKLOG = 511
-const SECOND_MS = 1000
 
 /**
  * Starts to listen.
@@ -41,7 +40,7 @@ export const openDoor = async (
     bound === null || typeof bound === 'string'
       ? address.url
       : `${address.kind}://${printable(bound.address)}:${bound.port}`
-  takeAccepted(server, KEEP_ALIVE_DELAY_MS / SECOND_MS, (accepted) => enter(accepted, url))
+  takeAccepted(server, KEEP_ALIVE_DELAY_MS, (accepted) => enter(accepted, url))
   return { url, close: () => server.close() }
 }
 

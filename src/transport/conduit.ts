@@ -254,28 +254,24 @@ export class Conduit implements Writer {
   /**
    * Writes what `source` has just delivered, and makes it wait when this side is slow. The next read waits for the
    * write's own callback: below the high-water mark 'drain' never comes, while libuv still holds the pointer.
-   * TLS sockets never take anything at once: one is slow when the piece before is still there.
+   * TLS sockets never take anything at once: one is slow when the copy before is still there.
    */
   forward(bytes: Buffer, source: Conduit): void {
     if (this.#isClosedForWriting()) return
-    const mayQueue = !this.#isDirect && this.#isTaken() && !isTight()
     if (source.#ownsLoanOf(bytes)) {
       this.#write(bytes)
       if (this.#isTaken()) return
       source.#loanIsBusy = true
     } else {
       const bench = source.#handsOver || !this.#isReused ? undefined : benchFor(bytes.length)
+      const mayQueue = bench !== undefined && !this.#isDirect && this.#isTaken() && !isTight()
       this.#write(bench?.copy(bytes) ?? source.#keepable(bytes))
       const isTaken = this.#isTaken()
-      if (!isTaken && bench !== undefined) this.#kept.push({ bench, memory: bench.keep() })
+      if (!isTaken) this.#pin(bench, bytes.length)
       if (isTaken || mayQueue) {
         source.#isStuck = false
         return
       }
-      const kept = this.#kept.reduce((sum, one) => sum + one.bench.size, 0)
-      const size = kept || Math.max(bytes.length, this.socket.writableLength)
-      this.#pinned += size
-      pinned(size)
     }
     source.#isStuck = true
     source.#isWaiting = true
@@ -313,7 +309,7 @@ export class Conduit implements Writer {
 
   #onWritten(): void {
     if (!this.#isTaken()) return
-    this.#giveBackKept()
+    this.#unpin()
     if (this.#isResetting) this.#resetSoon(SEND_BEFORE_RESET_MS)
     if (this.#waiting !== undefined) this.#release()
     if (this.#onTaken === undefined) return
@@ -324,11 +320,7 @@ export class Conduit implements Writer {
 
   /** Everything has been taken, or never will be: the source may go on. */
   #release(): void {
-    this.#giveBackKept()
-    if (this.#pinned > 0) {
-      pinned(-this.#pinned)
-      this.#pinned = 0
-    }
+    this.#unpin()
     const source = this.#waiting
     this.#waiting = undefined
     if (source === undefined) return
@@ -338,8 +330,18 @@ export class Conduit implements Writer {
     if (!source.isGone && !this.isGone) source.#deliver()
   }
 
-  #giveBackKept(): void {
-    if (this.#kept.length === 0) return
+  /** What was just written is still needed: the memory of a bench, or bytes of their own. */
+  #pin(bench: Bench | undefined, bytes: number): void {
+    if (bench !== undefined) this.#kept.push({ bench, memory: bench.keep() })
+    const size = bench?.size ?? bytes
+    this.#pinned += size
+    pinned(size)
+  }
+
+  #unpin(): void {
+    if (this.#pinned === 0) return
+    pinned(-this.#pinned)
+    this.#pinned = 0
     // A conduit that is abandoned leaves its socket alive: what that still writes from is nobody else's. A stream that
     // is destroyed forgets what it was writing, and says that nothing waits, while the socket below may still read it
     const isOver = this.socket.destroyed ? this.#isDirect : this.#isTaken()

@@ -48,25 +48,26 @@ export const discard = (accepted: Accepted): void => {
   else accepted.close()
 }
 
+const SECOND_MS = 1000
 type WithAcceptor = Server & {
   _handle?: { onconnection?: (status: number, handle: Handle | undefined) => void } | null
 }
 
 /**
  * Every connection of a server goes to `take` instead of its 'connection' event, without a socket having been made of
- * it, which is half of what a new connection costs.
+ * it that somebody with other ideas of reading would have to throw away.
  * @param server listening, with `pauseOnConnect`
- * @param keepAliveSeconds of silence before TCP asks whether the peer is still there
+ * @param keepAliveDelayMs of silence before TCP asks whether the peer is still there
  */
 export const takeAccepted = (
   server: Server,
-  keepAliveSeconds: number,
+  keepAliveDelayMs: number,
   take: (accepted: Accepted) => void,
 ): void => {
   const listening = (server as WithAcceptor)._handle
   if (typeof listening?.onconnection !== 'function') {
     server.on('connection', (socket) => {
-      socket.setNoDelay(true).setKeepAlive(true, keepAliveSeconds * 1000)
+      socket.setNoDelay(true).setKeepAlive(true, keepAliveDelayMs)
       take(socket)
     })
     return
@@ -75,7 +76,7 @@ export const takeAccepted = (
     // out of descriptors, or the peer is gone again: what still waits, waits in the kernel
     if (status !== 0 || handle === undefined) return
     handle.setNoDelay?.(true)
-    handle.setKeepAlive?.(true, keepAliveSeconds)
+    handle.setKeepAlive?.(true, keepAliveDelayMs / SECOND_MS)
     take(handle)
   }
 }

@@ -137,7 +137,7 @@ test('connections are taken before a socket is made of them', async (t) => {
   await once(server.listen(0, '127.0.0.1'), 'listening')
   const { port } = server.address() as { port: number }
   const taken: Accepted[] = []
-  takeAccepted(server, 30, (accepted) => taken.push(accepted))
+  takeAccepted(server, 30_000, (accepted) => taken.push(accepted))
   server.on('connection', () => t.fail('a socket was made'))
 
   const near = connect(port, '127.0.0.1')
@@ -163,7 +163,7 @@ test('connections are taken before a socket is made of them', async (t) => {
 test('where a server has no handle of the kind known, sockets are taken as they come', async (t) => {
   const server = new EventEmitter()
   const taken: Accepted[] = []
-  takeAccepted(server as Server, 30, (accepted) => taken.push(accepted))
+  takeAccepted(server as Server, 30_000, (accepted) => taken.push(accepted))
   const [near, far] = await pair(t)
   server.emit('connection', far)
   t.equal(taken[0], far)
