@@ -1,5 +1,6 @@
 /** Several processes, one a core: the primary accepts and deals out, the workers do everything else. */
 import cluster, { type Worker } from 'node:cluster'
+import { once } from 'node:events'
 import type { ListenAddress } from '../accept/address.ts'
 import { type Door, openDoor } from '../accept/door.ts'
 import { type Accepted, discard } from '../transport/handle.ts'
@@ -94,6 +95,14 @@ const start = (): Promise<Worker> =>
     })
   })
 
+/** Resolves when it has ended, however far it had come. */
+const end = async (worker: Worker | undefined): Promise<void> => {
+  if (worker === undefined || worker.isDead()) return
+  const ended = once(worker, 'exit')
+  worker.process.kill('SIGTERM')
+  await ended
+}
+
 /**
  * Runs `count` copies of this process until a signal says stop; one that dies is replaced. Records are shared through
  * the store; quotas and connection limits hold for each worker.
@@ -106,34 +115,29 @@ export const runWorkers = async (
 ): Promise<void> => {
   const deal = new Deal()
   let isStopping = false
-  let ended: (() => void) | undefined
   const employ = (worker: Worker): void => {
     const began = performance.now()
     deal.add(worker)
     worker.once('exit', () => {
-      if (!isStopping) {
-        io.err('berth: a worker has died; another one takes its place')
-        setTimeout(replace, REPLACE_MS - (performance.now() - began))
-      } else if (Object.keys(cluster.workers ?? {}).length === 0) ended?.()
+      if (isStopping) return
+      io.err('berth: a worker has died; another one takes its place')
+      setTimeout(replace, REPLACE_MS - (performance.now() - began))
     })
   }
   const replace = (): void => {
     if (isStopping) return
     start().then(employ, ({ message }: Error) => {
+      if (isStopping) return
       io.err(`berth: ${message}; trying again`)
       setTimeout(replace, REPLACE_MS)
     })
   }
-  for (const worker of await Promise.all(Array.from({ length: count }, start))) employ(worker)
+  await Promise.all(Array.from({ length: count }, () => start().then(employ)))
   const doors: Door[] = []
   for (const address of addresses) doors.push(await openDoor(address, deal.give))
   for (const { url } of doors) io.out(`listening on ${url}`)
   await io.stopped
   isStopping = true
   for (const door of doors) door.close()
-  await new Promise<void>((resolve) => {
-    ended = resolve
-    for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill('SIGTERM')
-    if (Object.keys(cluster.workers ?? {}).length === 0) resolve()
-  })
+  await Promise.all(Object.values(cluster.workers ?? {}).map(end))
 }

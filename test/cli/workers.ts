@@ -2,15 +2,14 @@
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { type Test, test } from 'tap'
 import { startEngine } from '../../fixtures/engine.ts'
 import { type Berth, type BerthOptions, startBerth } from '../support/berth.ts'
+import { until } from '../support/builds.ts'
 import { RawClient } from '../support/raw-client.ts'
 
 const WORKERS = 3
 const EACH = 20
-const PATIENCE_MS = 10_000
 
 const workersOf = ({ pid }: Berth): number[] =>
   readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number)
@@ -23,12 +22,6 @@ const socketsOf = (pid: number): number =>
       return false // closed meanwhile
     }
   }).length
-
-const until = async (holds: () => boolean): Promise<boolean> => {
-  const end = performance.now() + PATIENCE_MS
-  while (!holds() && performance.now() < end) await delay(10)
-  return holds()
-}
 
 const connected = async (t: Test, url: string): Promise<RawClient> => {
   const client = new RawClient(url)
@@ -73,9 +66,10 @@ test('workers have as many connections each, by every door', async (t) => {
     const primary = socketsOf(berth.pid)
     await many(t, url, WORKERS * EACH)
     const more = () => workers.map((pid, at) => socketsOf(pid) - before[at]!)
-    await until(() => more().reduce((sum, count) => sum + count) === WORKERS * EACH)
+    const all = async () => more().reduce((sum, count) => sum + count) === WORKERS * EACH
+    await until('with the workers', all)
     t.strictSame(more(), Array(WORKERS).fill(EACH), url)
-    t.ok(await until(() => socketsOf(berth.pid) === primary), 'and the primary keeps none')
+    await until('gone from the primary', async () => socketsOf(berth.pid) === primary)
     t.equal(await ping(t, url), 'HTTP/1.1 200 OK')
   }
 })
@@ -85,23 +79,20 @@ test('a worker that dies takes its own connections with it, and is replaced', as
   t.teardown(() => berth.stop())
   const clients = await many(t, berth.url, WORKERS * EACH)
   const [first = 0, ...others] = workersOf(berth)
-  await until(() => socketsOf(first) >= EACH)
+  await until('with the first', async () => socketsOf(first) >= EACH)
   process.kill(first, 'SIGKILL')
-  await until(() => clients.filter(({ end }) => end !== undefined).length >= EACH)
-  t.equal(clients.filter(({ end }) => end !== undefined).length, EACH)
+  const ended = () => clients.filter(({ end }) => end !== undefined).length
+  await until('cut', async () => ended() >= EACH)
+  t.equal(ended(), EACH)
   t.equal(await ping(t, berth.url), 'HTTP/1.1 200 OK', 'the others serve on')
-  t.ok(await until(() => workersOf(berth).length === WORKERS))
+  await until('replaced', async () => workersOf(berth).length === WORKERS)
   t.match(berth.log(), /a worker has died; another one takes its place/)
   const [next = 0] = workersOf(berth).filter((pid) => pid !== first && !others.includes(pid))
-  const before = () => socketsOf(next)
-  const idle = before()
-  t.ok(
-    await until(() => {
-      void connected(t, berth.url)
-      return before() > idle
-    }),
-    'the new one gets its share',
-  )
+  const idle = socketsOf(next)
+  await until('in its turn', async () => {
+    await connected(t, berth.url)
+    return socketsOf(next) > idle
+  })
   t.equal(await berth.stop(), 0)
 })
 
@@ -110,7 +101,7 @@ test('connections wait while there is no worker', async (t) => {
   t.teardown(() => berth.stop())
   for (const pid of workersOf(berth)) process.kill(pid, 'SIGKILL')
   // what was on its way to a worker that has just died is lost with it
-  await until(() => berth.log().split('has died').length > WORKERS)
+  await until('dead', async () => berth.log().split('has died').length > WORKERS)
   t.equal(await ping(t, berth.url), 'HTTP/1.1 200 OK')
 })
 
