@@ -30,7 +30,7 @@ export interface ProfileResults {
   readonly profiles: readonly Profile[]
 }
 
-/** Whose code it is, by the symbol; the first that fits. `program` is what has no interpreter. */
+/** Whose code it is, by the symbol; the first that fits. Of a contender without an interpreter all but the kernel is the rest. */
 const PARTS = {
   kernel: /^\[k\]/,
   'own JavaScript': /^\[\.\] (?:JS|Script|Function):.*\/dist\//,

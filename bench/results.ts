@@ -23,7 +23,7 @@ export interface ContenderResult {
   readonly runs: readonly Figures[]
   /** Of all rounds together. */
   readonly histogram: Histogram
-  /** Why it has no runs. */
+  /** Why it has no more runs. */
   readonly failure?: string
 }
 
