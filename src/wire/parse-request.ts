@@ -15,8 +15,8 @@ export const MAX_FIELDS = 100
 /** One value: X-Registry-Config with the credentials of many registries. */
 export const MAX_FIELD_BYTES = 49152
 
-/** What an engine serves; every other method is refused by name. */
-const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS'])
+/** What an engine serves, the usual ones first; every other method is refused by name. */
+const METHODS = ['GET', 'POST', 'HEAD', 'DELETE', 'PUT', 'OPTIONS'] as const
 
 /** `Connection` options that mean something or nothing here; any other could name a field to drop, which RFC 9110 7.6.1 would obey. */
 const CONNECTION_OPTIONS: ReadonlySet<string> = new Set([
@@ -50,10 +50,17 @@ const ROWS_OF_LENGTH: readonly (readonly Row[])[] = Array.from(
 )
 const NO_ROWS: readonly Row[] = []
 
-/** True when `text[from, ...)` is `name` in whatever case: of token characters only letters differ by this bit. */
+/** Between a capital letter and its small one. */
+const CASE = 0x20
+const SMALL_A = 0x61
+
+/** True when `text[from, ...)` is `name`, which has no capitals, in whatever case. */
 const isNamed = (text: string, from: number, name: string): boolean => {
-  for (let i = 0; i < name.length; i++)
-    if ((text.charCodeAt(from + i) | 0x20) !== (name.charCodeAt(i) | 0x20)) return false
+  for (let i = 0; i < name.length; i++) {
+    const code = text.charCodeAt(from + i)
+    const small = name.charCodeAt(i)
+    if (code !== small && (code + CASE !== small || small < SMALL_A)) return false
+  }
   return true
 }
 
@@ -80,12 +87,12 @@ const isAlias = (name: string): boolean =>
 
 const parseField = (text: string, from: number, to: number): RequestField | undefined => {
   const colon = text.indexOf(':', from)
+  if (colon <= from || colon >= to) throw malformed('header field name')
+  const row = findRow(text, from, colon)
   // RFC 9112 5.1: no white space before the colon; 5.2: no line folding
-  if (colon <= from || colon >= to || !isAll(text, TOKEN, from, colon))
-    throw malformed('header field name')
+  if (row === undefined && !isAll(text, TOKEN, from, colon)) throw malformed('header field name')
   if (to - colon > MAX_FIELD_BYTES) throw new Failure('HEAD_TOO_LARGE')
   if (!isAll(text, VALUE, colon + 1, to)) throw malformed('header field value')
-  const row = findRow(text, from, colon)
   if (row === undefined) {
     const name = text.slice(from, colon)
     if (isAlias(name)) throw malformed(`header field ${name.toLowerCase()}`)
@@ -180,6 +187,27 @@ const expectsContinue = (expect: string | undefined, minor: 0 | 1, hasBody: bool
   return hasBody
 }
 
+const minorAt = (text: string, at: number): 0 | 1 | undefined => {
+  if (text.startsWith(' HTTP/1.1', at)) return 1
+  return text.startsWith(' HTTP/1.0', at) ? 0 : undefined
+}
+
+/** The method in front of `end`: always the same string, whose hash is known. */
+const methodOf = (text: string, end: number): string | undefined => {
+  for (const method of METHODS) if (method.length === end && text.startsWith(method)) return method
+  return undefined
+}
+
+/** The latest that was good: most requests say the same. */
+let knownHost = ''
+
+const isHost = (value: string): boolean => {
+  if (value === knownHost) return true
+  if (!HOST.test(value)) return false
+  knownHost = value
+  return true
+}
+
 /**
  * @param text a head without its final empty line, lines ended by CRLF (what HeadReader cuts)
  * @throws Failure with the status to answer; nothing behind such a head may be read
@@ -191,20 +219,18 @@ export const parseRequestHead = (text: string): RequestHead => {
   const methodEnd = text.indexOf(' ')
   const targetEnd = lineEnd - 9
   if (methodEnd < 1 || targetEnd <= methodEnd + 1) throw malformed('request line')
-  const version = text.slice(targetEnd, lineEnd)
-  if (version !== ' HTTP/1.1' && version !== ' HTTP/1.0')
-    throw malformed('HTTP version or request line')
-  const method = text.slice(0, methodEnd)
-  if (!METHODS.has(method)) throw malformed('method not served')
+  const minor = minorAt(text, targetEnd)
+  if (minor === undefined) throw malformed('HTTP version or request line')
+  const method = methodOf(text, methodEnd)
+  if (method === undefined) throw malformed('method not served')
   // 3.2: absolute, authority and asterisk form are for proxies and servers; engines are asked in origin form
   if (text.charCodeAt(methodEnd + 1) !== 0x2f || !isAll(text, TARGET, methodEnd + 1, targetEnd))
     throw malformed('request target')
 
-  const minor = version === ' HTTP/1.1' ? 1 : 0
   const fields = parseFields(text, lineEnd + 2)
   const meaning = read(fields)
   // 3.2: exactly one Host, which may be empty: buildx leaves it so
-  if (meaning.host === undefined ? minor === 1 : !HOST.test(meaning.host)) throw malformed('Host')
+  if (meaning.host === undefined ? minor === 1 : !isHost(meaning.host)) throw malformed('Host')
   const framing = requestFraming(method, minor, meaning.contentLength, meaning.transferEncoding)
   return {
     method,

@@ -11,6 +11,7 @@ export const NEED_MORE = -1
 const WINDOW = 4096
 
 const EMPTY_LINE = Buffer.from('\r\n\r\n')
+const CRLF_CRLF = 0x0d0a0d0a
 const CR = 13
 const LF = 10
 
@@ -20,12 +21,17 @@ const LF = 10
  */
 const BROKEN_LINE_END = /[^\r]\n|\r[^\n]/
 
+const startsEmpty = (bytes: Buffer, from: number): boolean =>
+  bytes[from] === CR || bytes[from] === LF
+
 export class HeadReader {
   /** The head without its final empty line, once `read` has found it. */
   text = ''
   #seen = ''
   /** The last three characters of `#seen`: what an empty line split between two reads may begin with. */
   #tail = ''
+  /** Of the last head that lay in one piece, empty line included. */
+  #length = 0
 
   /** True between the first byte of a head and its last. */
   get isMidway(): boolean {
@@ -56,13 +62,29 @@ export class HeadReader {
    * of longer texts would make every parser behind this one look up properties of strings of several kinds.
    */
   #readWhole(bytes: Buffer, from: number, to: number): number {
-    const end = bytes.indexOf(EMPTY_LINE, from)
-    if (end === -1 || end + EMPTY_LINE.length > to) return NEED_MORE
-    if (bytes[from] === CR || bytes[from] === LF)
-      throw new Failure('MALFORMED_REQUEST', 'an empty line')
-    if (end + EMPTY_LINE.length - from > MAX_HEAD_BYTES) throw new Failure('HEAD_TOO_LARGE')
-    this.text = bytes.toString('latin1', from, end)
-    return end + EMPTY_LINE.length
+    if (this.#isAgain(bytes, from, to)) return from + this.#length
+    const found = bytes.indexOf(EMPTY_LINE, from)
+    const end = found + EMPTY_LINE.length
+    if (found === -1 || end > to) return NEED_MORE
+    if (startsEmpty(bytes, from)) throw new Failure('MALFORMED_REQUEST', 'an empty line')
+    if (end - from > MAX_HEAD_BYTES) throw new Failure('HEAD_TOO_LARGE')
+    this.text = bytes.toString('latin1', from, found)
+    this.#length = end - from
+    return end
+  }
+
+  /** Heads of one connection are of one length, as a rule: then the empty line is where it was, and need not be searched. */
+  #isAgain(bytes: Buffer, from: number, to: number): boolean {
+    const end = from + this.#length
+    if (this.#length === 0 || end > to) return false
+    const textEnd = end - EMPTY_LINE.length
+    // an empty line of which this one is the last half would be the first
+    if (bytes.readUInt32BE(textEnd) !== CRLF_CRLF || bytes[textEnd - 1] === LF) return false
+    const text = bytes.toString('latin1', from, textEnd)
+    const isKnown = text === this.text
+    if (!isKnown && (text.includes('\r\n\r\n') || startsEmpty(bytes, from))) return false
+    this.text = text
+    return true
   }
 
   #scan(piece: string): number {

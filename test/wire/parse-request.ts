@@ -378,4 +378,7 @@ test('fields of no row change nothing, however they are named, ordered and repea
 test('names are compared as ASCII: no other letter folds onto one of theirs', async (t) => {
   for (const name of ['Ho\u017ft', '\u212aeep-Alive', 'Content-Len\u01e6th'])
     t.equal(codeOf(get(`${Buffer.from(name).toString('latin1')}: 5`)), 'MALFORMED_REQUEST')
+  // the bit that tells capital letters from small ones, where there is no letter
+  for (const name of ['User\x0dAgent', 'Http\x12-Settings', 'TE\x1a'])
+    t.equal(codeOf(get(`${name}: 5`)), 'MALFORMED_REQUEST')
 })

@@ -109,6 +109,37 @@ test('no segmentation changes what becomes of any bytes', async (t) => {
   )
 })
 
+/** What a reader makes of bytes when the head before them was of `length` bytes. */
+const readAfter = (length: number, bytes: Buffer) => {
+  const reader = new HeadReader()
+  reader.read(Buffer.from(`${'a'.repeat(length - 4)}\r\n\r\n`), 0, length)
+  try {
+    const end = reader.read(bytes, 0, bytes.length)
+    return { end, text: end === NEED_MORE ? '' : reader.text }
+  } catch (error) {
+    if (error instanceof Failure) return error.code
+    throw error
+  }
+}
+
+test('how long the head before was changes nothing', async (t) => {
+  fc.assert(
+    fc.property(lineEnds, (text) => {
+      const bytes = Buffer.from(text, 'latin1')
+      const { outcome, taken } = feed([bytes])
+      const expected =
+        taken === undefined && outcome !== 'more'
+          ? outcome
+          : { end: taken ?? NEED_MORE, text: taken === undefined ? '' : outcome }
+      for (let length = 5; length <= bytes.length; length++)
+        t.same(readAfter(length, bytes), expected, JSON.stringify({ text, length }))
+    }),
+    { numRuns: 300 },
+  )
+  const again = Buffer.from('GET / HTTP/1.1\r\nHost: d\r\n\r\nPOST / HTTP/1.1\r\n\r\n')
+  t.same(readAfter(again.length, again), { end: 27, text: 'GET / HTTP/1.1\r\nHost: d' })
+})
+
 test('the work is proportional to the bytes, even when they come one by one', async (t) => {
   const cost = (length: number): number => {
     const pieces = byteByByte(Buffer.from(`GET / HTTP/1.1\r\nX: ${'a'.repeat(length)}`))
