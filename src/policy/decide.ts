@@ -35,6 +35,9 @@ export interface Permit extends Findings {
   readonly plan: Plan
 }
 
+/** By route. */
+const RULES: ReadonlyMap<string, QueryRules> = new Map(Object.entries(QUERIES))
+
 const NO_BODY: Plan = { kind: 'none' }
 const NONE: readonly never[] = []
 
@@ -56,7 +59,7 @@ export const decide = (
   query: Query,
   options: DecideOptions = {},
 ): Permit => {
-  const rules = (QUERIES as Readonly<Record<string, QueryRules | undefined>>)[route.id]
+  const rules = RULES.get(route.id)
   // most requests: no rule speaks of their route, and they have nothing to be judged
   if (rules === undefined && route.body === 'none' && routeRow(policy, route.id) === undefined)
     return { query, plan: NO_BODY, references: NONE, preparations: NONE, warnings: NONE }

@@ -88,19 +88,28 @@ const UNFENCED: ReadonlySet<string> = new Set<RouteId>(['grpc.open', 'session.op
 /** The name by which berth.yaml calls a row. */
 export const routePath = (key: string): string => `route ${key}`
 
-const ROWS = new Map(
+interface Found {
+  readonly path: string
+  readonly row: RouteRow
+}
+
+const ROWS: ReadonlyMap<string, Found> = new Map(
   Object.entries(ROUTE_ROWS).map(([key, row]) => [key, { path: routePath(key), row }] as const),
 )
+/** By route, once it has been asked for: every request asks, and there are few routes. */
+const known = new Map<string, Found | undefined>()
+
+const rowOf = (id: string): Found | undefined => {
+  if (!known.has(id)) known.set(id, ROWS.get(id) ?? ROWS.get(id.slice(0, id.indexOf('.'))))
+  return known.get(id)
+}
 
 /** The row that holds for a route, and the path by which berth.yaml changes it. */
-export const routeRow = (
-  policy: Policy,
-  id: string,
-): { readonly path: string; readonly row: RouteRow } | undefined => {
+export const routeRow = (policy: Policy, id: string): Found | undefined => {
   if (!policy.networking && NETWORKED.has(id)) return { path: routePath(id), row: NETWORKING_OFF }
   if (!policy.localImages && BUILDING.has(id)) return { path: routePath(id), row: NO_BUILDS }
   if (policy.terms.buildsAreFenced && UNFENCED.has(id)) return undefined
-  return ROWS.get(id) ?? ROWS.get(id.slice(0, id.indexOf('.')))
+  return rowOf(id)
 }
 
 /** @throws Failure POLICY_DENIED, or NO_SUCH_PLUGIN */
