@@ -51,15 +51,13 @@ export const giveBack = (loan: Buffer): void => {
   if (spare.length < SPARE_LOANS) spare.push(loan)
 }
 
-const fill = (memory: Buffer, text: string, bytes: Buffer): Buffer => {
+/** Latin1 text with bytes behind it, in memory of its own. */
+export const assembled = (text: string, bytes: Buffer): Buffer => {
+  const memory = Buffer.allocUnsafe(text.length + bytes.length)
   memory.write(text, 'latin1')
-  bytes.copy(memory, text.length)
+  memory.set(bytes, text.length)
   return memory
 }
-
-/** Latin1 text with bytes behind it, in memory of its own. */
-export const assembled = (text: string, bytes: Buffer): Buffer =>
-  fill(Buffer.allocUnsafe(text.length + bytes.length), text, bytes)
 
 /**
  * Memory in which lent bytes are copied to be written at once. The kernel nearly always takes such a piece whole; then
@@ -69,6 +67,8 @@ export class Bench {
   readonly size: number
   #current: Buffer
   readonly #spare: Buffer[] = []
+  /** The text that `#current` begins with: heads repeat, and need not be written again. */
+  #front = ''
 
   constructor(size: number) {
     this.size = size
@@ -77,7 +77,8 @@ export class Bench {
 
   /** Good until the next call. */
   copy(bytes: Buffer): Buffer {
-    bytes.copy(this.#current)
+    this.#front = ''
+    this.#current.set(bytes)
     return this.#current.subarray(0, bytes.length)
   }
 
@@ -88,13 +89,17 @@ export class Bench {
   assemble(text: string, bytes: Buffer): Buffer {
     const end = text.length + bytes.length
     if (end > this.size) throw new RangeError(`${end} bytes do not fit into one piece`)
-    return fill(this.#current, text, bytes).subarray(0, end)
+    if (text !== this.#front) this.#current.write(text, 'latin1')
+    this.#front = text
+    this.#current.set(bytes, text.length)
+    return this.#current.subarray(0, end)
   }
 
   /** What was made last is still needed: the next piece gets other memory. */
   keep(): Buffer {
     const kept = this.#current
     this.#current = this.#spare.pop() ?? Buffer.allocUnsafeSlow(this.size)
+    this.#front = ''
     return kept
   }
 

@@ -15,7 +15,7 @@ import {
   SCRATCH_BYTES,
   sharedBuffer,
 } from './buffers.ts'
-import { canWrite, QUEUED, TAKEN, type Writer, write } from './handle.ts'
+import { canWrite, isOpen, QUEUED, TAKEN, type Writer, write } from './handle.ts'
 
 /** Who gets what a conduit reads. A conduit has one receiver at a time; it changes as a connection moves on. */
 export interface Receiver {
@@ -79,6 +79,8 @@ export class Conduit implements Writer {
   #isHeld = false
   /** Stopped by the conduit that it feeds. */
   #isWaiting = false
+  /** What the socket was told last. */
+  #isPaused = true
   #isDelivering = false
   #endTold = false
   #unread: Buffer | undefined
@@ -102,8 +104,12 @@ export class Conduit implements Writer {
   readonly #isDirect: boolean
   /** Whether what was written from may be written over once the socket says that it has gone: not so below HTTP/2. */
   readonly #isReused: boolean
-  /** Such writes that the kernel has not taken yet. */
+  /** Until a write finds the socket connected: it may have to wait in the socket's stream. */
+  #isConnecting = true
+  /** Writes past the stream that the kernel has not taken yet. */
   #queued = 0
+  /** Writes through the stream that it has not called back for. */
+  #streamed = 0
   #isGathering = false
   #isResetting = false
   #resetTimer: NodeJS.Timeout | undefined
@@ -133,7 +139,7 @@ export class Conduit implements Writer {
   /** Stops reading. What the kernel holds stays there, and the peer is slowed down by TCP. */
   hold(): void {
     this.#isHeld = true
-    this.socket.pause()
+    this.#pause()
   }
 
   /** Reads on; bytes given back by `unread` come first. A slow sink is still waited for. */
@@ -146,6 +152,16 @@ export class Conduit implements Writer {
     return this.#isHeld || this.#isWaiting
   }
 
+  #pause(): void {
+    this.#isPaused = true
+    this.socket.pause()
+  }
+
+  #resume(): void {
+    this.#isPaused = false
+    this.socket.resume()
+  }
+
   #deliver(): void {
     if (this.#isDelivering) return // a receiver asked for more: the loop below gives it, without deepening the stack
     this.#isDelivering = true
@@ -156,7 +172,7 @@ export class Conduit implements Writer {
     }
     this.#isDelivering = false
     if (this.#isStopped() || this.isGone) return
-    this.socket.resume()
+    if (this.#isPaused) this.#resume()
     this.#tellEnd()
   }
 
@@ -200,16 +216,26 @@ export class Conduit implements Writer {
   // === sink ===
 
   #write(piece: string | Uint8Array): void {
-    const { socket } = this
-    if (!this.#isDirect || this.#isGathering || socket.connecting || socket.writableLength > 0) {
-      const told = (): void => this.#onWritten()
-      if (typeof piece === 'string') socket.write(piece, 'latin1', told)
-      else socket.write(piece, told)
-      return
-    }
-    const outcome = write(socket, piece, this)
+    if (!this.#isDirect || this.#isGathering || this.#streamed > 0 || this.#connects())
+      return this.#writeToStream(piece)
+    const outcome = write(this.socket, piece, this)
     if (outcome === QUEUED) this.#queued++
     else if (outcome !== TAKEN) this.#failWriting(outcome)
+  }
+
+  #connects(): boolean {
+    if (this.#isConnecting) this.#isConnecting = this.socket.connecting
+    return this.#isConnecting
+  }
+
+  #writeToStream(piece: string | Uint8Array): void {
+    this.#streamed++
+    const told = (): void => {
+      this.#streamed--
+      this.#onWritten()
+    }
+    if (typeof piece === 'string') this.socket.write(piece, 'latin1', told)
+    else this.socket.write(piece, told)
   }
 
   /** Called when a write that the kernel did not take at once is over. */
@@ -225,8 +251,8 @@ export class Conduit implements Writer {
   }
 
   /** True when the kernel has taken everything. */
-  #isTaken(): boolean {
-    return this.#queued === 0 && this.socket.writableLength === 0
+  get isTaken(): boolean {
+    return this.#queued === 0 && this.#streamed === 0
   }
 
   /** Writes text of berth's own (latin1). */
@@ -243,7 +269,7 @@ export class Conduit implements Writer {
     if (this.#isClosedForWriting()) return
     if (!this.#isDirect) return this.#write(assembled(text, bytes))
     this.#write(assembly.assemble(text, bytes))
-    if (!this.#isTaken()) assembly.keep()
+    if (!this.isTaken) assembly.keep()
   }
 
   /** Writes bytes that are this process's to keep. */
@@ -260,13 +286,13 @@ export class Conduit implements Writer {
     if (this.#isClosedForWriting()) return
     if (source.#ownsLoanOf(bytes)) {
       this.#write(bytes)
-      if (this.#isTaken()) return
+      if (this.isTaken) return
       source.#loanIsBusy = true
     } else {
       const bench = source.#handsOver || !this.#isReused ? undefined : benchFor(bytes.length)
-      const mayQueue = bench !== undefined && !this.#isDirect && this.#isTaken() && !isTight()
+      const mayQueue = bench !== undefined && !this.#isDirect && this.isTaken && !isTight()
       this.#write(bench?.copy(bytes) ?? source.#keepable(bytes))
-      const isTaken = this.#isTaken()
+      const isTaken = this.isTaken
       if (!isTaken) this.#pin(bench, bytes.length)
       if (isTaken || mayQueue) {
         source.#isStuck = false
@@ -275,7 +301,7 @@ export class Conduit implements Writer {
     }
     source.#isStuck = true
     source.#isWaiting = true
-    source.socket.pause()
+    source.#pause()
     this.#waiting = source
   }
 
@@ -290,7 +316,7 @@ export class Conduit implements Writer {
 
   /** Calls back once everything written has been taken by the kernel: at once, as a rule. Not called on a dead conduit. */
   whenTaken(then: () => void): void {
-    if (this.#isTaken()) then()
+    if (this.isTaken) then()
     else this.#onTaken = then
   }
 
@@ -304,11 +330,12 @@ export class Conduit implements Writer {
   }
 
   #isClosedForWriting(): boolean {
-    return this.isGone || this.hasFinished || !this.socket.writable
+    if (this.isGone || this.hasFinished) return true
+    return this.#isDirect ? !isOpen(this.socket) : !this.socket.writable
   }
 
   #onWritten(): void {
-    if (!this.#isTaken()) return
+    if (!this.isTaken) return
     this.#unpin()
     if (this.#isResetting) this.#resetSoon(SEND_BEFORE_RESET_MS)
     if (this.#waiting !== undefined) this.#release()
@@ -344,7 +371,7 @@ export class Conduit implements Writer {
     this.#pinned = 0
     // A conduit that is abandoned leaves its socket alive: what that still writes from is nobody else's. A stream that
     // is destroyed forgets what it was writing, and says that nothing waits, while the socket below may still read it
-    const isOver = this.socket.destroyed ? this.#isDirect : this.#isTaken()
+    const isOver = this.socket.destroyed ? this.#isDirect : this.isTaken
     for (const { bench, memory } of this.#kept) if (isOver) bench.giveBack(memory)
     this.#kept.length = 0
   }
@@ -390,7 +417,7 @@ export class Conduit implements Writer {
     if (this.isGone || this.#isResetting) return
     this.#isResetting = true
     this.hold()
-    this.#resetSoon(this.#isTaken() ? SEND_BEFORE_RESET_MS : FLUSH_BEFORE_RESET_MS)
+    this.#resetSoon(this.isTaken ? SEND_BEFORE_RESET_MS : FLUSH_BEFORE_RESET_MS)
   }
 
   #resetSoon(ms: number): void {

@@ -136,6 +136,9 @@ export const QUEUED = 1
 /** Whether `write` can be used on this socket, which need not be connected yet. */
 export const canWrite = (socket: Socket): boolean => Request !== undefined && hasHandle(socket)
 
+/** False once the socket is destroyed. */
+export const isOpen = (socket: Socket): boolean => (socket as WithHandle)._handle !== null
+
 /**
  * Writes past the socket's stream, whose own costs a request, a callback and a tick even for what the kernel takes at
  * once. It does not count in `writableLength`; the socket's half-close and end wait for it as for any other.
