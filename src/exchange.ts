@@ -38,6 +38,11 @@ export interface Call {
   readonly isUpgraded: boolean
 }
 
+/** Who carries out an exchange, and has to know when nobody waits for it any more. */
+export interface Follower {
+  clientGone(): void
+}
+
 /**
  * The calls come in this order: `invite`? then `respond` or `hijack` or `refuse`, then `end`; or `abort` at any time.
  * The request body is read from `client` by whoever sets its receiver; `bodyRead` says that it was read to its end.
@@ -58,8 +63,8 @@ export interface Exchange {
   /** The status answered, or 0. */
   readonly status: number
   readonly isGone: boolean
-  /** Called once when the client gives up before `end`. */
-  onGone: (() => void) | undefined
+  /** Told once when the client gives up before `end`. */
+  follower: Follower | undefined
   /** Sends `100 Continue` to a client that waits for it: the engine is ready for the body. */
   invite(): void
   /** The request body has been read to its end; `client` delivers to its connection again. */

@@ -15,23 +15,17 @@ export const notesOf = (
   { route }: Matched,
   { mode, name }: Policy,
 ): Note | undefined => {
-  if (mode !== 'audit') return undefined
-  return ({ path, verdict, refused, value, sent, why }) => {
+  return mode === 'audit' ? noteFor(asked, tenant.id, route.template, name) : undefined
+}
+
+const noteFor =
+  (asked: { readonly id: string }, tenant: string, route: string, policy: string): Note =>
+  ({ path, verdict, refused, value, sent, why }) => {
     // clients send much that means nothing and is dropped: to tell of it would hide the rest
     const matters = refused || (verdict !== 'drop' && value !== sent)
     if (!matters || !audits.isHeard) return
-    audits.publish({
-      id: asked.id,
-      tenant: tenant.id,
-      route: route.template,
-      policy: name,
-      path,
-      verdict,
-      refused,
-      why,
-    })
+    audits.publish({ id: asked.id, tenant, route, policy, path, verdict, refused, why })
   }
-}
 
 /**
  * For the `catch` around what may refuse.

@@ -2,16 +2,15 @@
 
 import type { Endpoint } from './endpoint/endpoint.ts'
 import type { Origins } from './endpoint/origins.ts'
-import type { Failure } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 import { exchanges } from './observe/events.ts'
-import { type DecideOptions, decide } from './policy/decide.ts'
+import { decide, type Permit } from './policy/decide.ts'
 import type { Policy } from './policy/policy.ts'
 import { type Note, notesOf } from './proxy-audit.ts'
 import { type Asked, askedBy, errandOf, type Ruling } from './proxy-errand.ts'
 import { type Build, type Builds, chargedAs, GRPC } from './proxy-grpc.ts'
 import { judgeObjects } from './proxy-judged.ts'
-import { relay } from './relay/relay.ts'
+import { relay, relayed, type Sender } from './relay/relay.ts'
 import { rescue } from './relay/rescue.ts'
 import type { Matched } from './route/match.ts'
 import type { Release } from './tenant/gate.ts'
@@ -41,80 +40,132 @@ export interface Stages {
   readonly bodyCap: number
 }
 
+export const createServe =
+  (stages: Stages, builds: Builds) =>
+  (exchange: Exchange): void =>
+    new Passage(stages, builds, exchange).begin()
+
 /**
- * The whole way of a request. What is returned never rejects: a failure has become an answer by then. Stages that need
- * not wait are not waited for: each `await` costs a turn of the event loop's microtasks, on every request.
+ * The whole way of one request, a method for each stretch that need not wait. Nothing of it throws: a failure becomes an
+ * answer. Stages are waited for only where they say so, as promises would cost every request a third of a microsecond.
  */
-export const createServe = (stages: Stages, builds: Builds) => {
-  const limits = { bodyCap: stages.bodyCap }
-  const optionsFor = (note: Note | undefined): DecideOptions =>
-    note === undefined ? limits : { ...limits, onDecision: note }
-  return async (exchange: Exchange): Promise<void> => {
-    const started = performance.now()
-    const { head } = exchange
-    let tenant: Asking | undefined
-    let matched: Matched | undefined
-    let failure: Failure | undefined
-    let release: Release | undefined
+class Passage implements Sender {
+  readonly #stages: Stages
+  readonly #builds: Builds
+  readonly #exchange: Exchange
+  /** In ms, or 0 where nobody wants to know. */
+  readonly #started = exchanges.isHeard ? performance.now() : 0
+  #isOver = false
+  // what the stages have given; each is there once its stage has been passed
+  #tenant!: Asking
+  #asked!: Asked
+  #policy!: Policy
+  #note: Note | undefined
+  #permit!: Permit
+  #release: Release | undefined
+  #endpoint!: Endpoint
+
+  constructor(stages: Stages, builds: Builds, exchange: Exchange) {
+    this.#stages = stages
+    this.#builds = builds
+    this.#exchange = exchange
+  }
+
+  begin(): void {
     try {
-      const asking = stages.identify(exchange) // who is asking
-      tenant = asking instanceof Promise ? await asking : asking
-      const asked = askedBy(exchange) // what for
-      matched = asked.matched
-      const policy = stages.policy(tenant, matched)
-      const note = notesOf(exchange, tenant, matched, policy)
-      const permit = decide(policy, matched.route, matched.query, optionsFor(note)) // may they
-      const turn = stages.admit(tenant, chargedAs(exchange, matched)) // is it their turn
-      release = turn instanceof Promise ? await turn : turn
-      const place = stages.ready(tenant) // where it lives
-      const endpoint = place instanceof Promise ? await place : place
-      const pool = stages.pools.of(endpoint.key, endpoint.address)
-      builds.claim(exchange, matched, tenant, endpoint)
-      const ruling: Ruling = {
-        pool,
-        version: matched.version || `v${pool.learned.apiVersion ?? OLDEST_ASKED}`,
-        name: endpoint.key,
-        origins: stages.origins,
-        permit,
-        policy,
-        note,
-      }
-      if (permit.references.length > 0) await judgeObjects(policy, ruling, permit, note)
-      if (matched.route === GRPC.route) {
-        const build: Build = { tenant, policy, endpoint, pool, note }
-        await serveBuild(exchange, builds, build, asked, ruling)
-      } else {
-        await relay(exchange, pool, errandOf(exchange, asked, ruling)) // let it through
-      }
+      this.#goOn(this.#stages.identify(this.#exchange), this.#decide) // who is asking
     } catch (error) {
-      failure = rescue(exchange, error)
+      this.over(error)
     }
-    release?.()
-    if (!exchanges.isHeard) return
+  }
+
+  #goOn<Given>(given: Given | Promise<Given>, next: (this: Passage, given: Given) => void): void {
+    if (given instanceof Promise) this.#wait(given, next)
+    else next.call(this, given)
+  }
+
+  #wait<Given>(given: Promise<Given>, next: (this: Passage, given: Given) => void): void {
+    given.then((value) => next.call(this, value)).catch((error) => this.over(error))
+  }
+
+  #decide(tenant: Asking): void {
+    const stages = this.#stages
+    const exchange = this.#exchange
+    this.#tenant = tenant
+    this.#asked = askedBy(exchange) // what for
+    const { matched } = this.#asked
+    this.#policy = stages.policy(tenant, matched)
+    this.#note = notesOf(exchange, tenant, matched, this.#policy)
+    this.#permit = decide(this.#policy, matched.route, matched.query, {
+      bodyCap: stages.bodyCap,
+      onDecision: this.#note,
+    }) // may they
+    this.#goOn(stages.admit(tenant, chargedAs(exchange, matched)), this.#find) // is it their turn
+  }
+
+  #find(release: Release): void {
+    this.#release = release
+    this.#goOn(this.#stages.ready(this.#tenant), this.#send) // where it lives
+  }
+
+  #send(endpoint: Endpoint): void {
+    this.#endpoint = endpoint
+    const { matched } = this.#asked
+    const pool = this.#stages.pools.of(endpoint.key, endpoint.address)
+    this.#builds.claim(this.#exchange, matched, this.#tenant, endpoint)
+    const ruling: Ruling = {
+      pool,
+      version: matched.version || `v${pool.learned.apiVersion ?? OLDEST_ASKED}`,
+      name: endpoint.key,
+      origins: this.#stages.origins,
+      permit: this.#permit,
+      policy: this.#policy,
+      note: this.#note,
+    }
+    if (this.#permit.references.length === 0) this.#relay(ruling)
+    else this.#wait(this.#look(ruling), this.#relay)
+  }
+
+  async #look(ruling: Ruling): Promise<Ruling> {
+    await judgeObjects(ruling.policy, ruling, ruling.permit, ruling.note)
+    return ruling
+  }
+
+  #relay(ruling: Ruling): void {
+    const exchange = this.#exchange
+    const asked = this.#asked
+    if (asked.matched.route === GRPC.route) this.#build(ruling)
+    else relay(exchange, ruling.pool, errandOf(exchange, asked, ruling), this) // let it through
+  }
+
+  #build(ruling: Ruling): void {
+    const exchange = this.#exchange
+    const { pool, policy, note } = ruling
+    const build: Build = { tenant: this.#tenant, policy, endpoint: this.#endpoint, pool, note }
+    const opaquely = () => relayed(exchange, pool, errandOf(exchange, this.#asked, ruling))
+    this.#wait(this.#builds.serve(exchange, build, opaquely), this.over)
+  }
+
+  /** The request is over: served, or failed with `error`, which the client is told as far as it can be. */
+  over(error?: unknown): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    const exchange = this.#exchange
+    const failure = error === undefined ? undefined : rescue(exchange, error)
+    this.#release?.()
+    if (this.#started === 0) return // nobody listened when it began
     exchanges.publish({
       id: exchange.id,
-      tenant: tenant?.id,
-      method: head.method,
-      route: matched?.route.template,
+      tenant: this.#tenant?.id,
+      method: exchange.head.method,
+      route: this.#asked?.matched.route.template,
       status: exchange.status,
-      ms: performance.now() - started,
+      ms: performance.now() - this.#started,
       remoteAddress: exchange.connection.remoteAddress,
       failure: failure && { code: failure.code, message: failure.message, cause: failure.cause },
     })
   }
 }
-
-/** A function of its own: a closure among those above would cost every request that is no build. */
-const serveBuild = (
-  exchange: Exchange,
-  builds: Builds,
-  build: Build,
-  asked: Asked,
-  ruling: Ruling,
-): Promise<void> =>
-  builds.serve(exchange, build, () =>
-    relay(exchange, build.pool, errandOf(exchange, asked, ruling)),
-  )
 
 /** What berth itself asks in, where neither the client nor the engine has said a version: all engines know it. */
 const OLDEST_ASKED = '1.41'

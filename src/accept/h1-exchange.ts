@@ -1,6 +1,6 @@
 /** An HTTP/1 exchange: heads as text, bodies as the bytes of one connection. */
 import type { Failure } from '../errors.ts'
-import type { Connection, Exchange } from '../exchange.ts'
+import type { Connection, Exchange, Follower } from '../exchange.ts'
 import { ASSEMBLED_BYTES } from '../transport/buffers.ts'
 import type { Conduit } from '../transport/conduit.ts'
 import { type Framing, type RequestHead, type ResponseHead, UNTIL_CLOSE } from '../wire/head.ts'
@@ -38,7 +38,7 @@ export class H1Exchange implements Exchange {
   readonly call = undefined
   status = 0
   isGone = false
-  onGone: (() => void) | undefined
+  follower: Follower | undefined
   #isBodyRead: boolean
   #closes = false
   #isOver = false
@@ -157,7 +157,7 @@ export class H1Exchange implements Exchange {
   lost(): void {
     if (this.#isOver || this.isGone) return
     this.isGone = true
-    this.onGone?.()
+    this.follower?.clientGone()
   }
 }
 

@@ -1,7 +1,7 @@
 /** One HTTP/2 stream as an exchange: heads as field lists, bodies as DATA. */
 import type { OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2'
 import { FAILURES, type Failure } from '../errors.ts'
-import type { Call, Connection, Exchange } from '../exchange.ts'
+import type { Call, Connection, Exchange, Follower } from '../exchange.ts'
 import { adoptStream } from '../transport/adopt.ts'
 import { type Conduit, NOBODY } from '../transport/conduit.ts'
 import type { RequestHead, ResponseHead } from '../wire/head.ts'
@@ -21,7 +21,7 @@ export class H2Exchange implements Exchange {
   readonly takesPlainBody = true
   readonly canHijack = false
   isGone = false
-  onGone: (() => void) | undefined
+  follower: Follower | undefined
   readonly #stream: ServerHttp2Stream
   #client: Conduit | undefined
   readonly #carrier: H2Carrier
@@ -125,7 +125,7 @@ export class H2Exchange implements Exchange {
   readonly #onClose = (): void => {
     if (this.#isOver || this.isGone) return
     this.isGone = true
-    this.onGone?.()
+    this.follower?.clientGone()
   }
 }
 

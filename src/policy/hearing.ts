@@ -63,7 +63,7 @@ export interface Findings {
 }
 
 export interface Events {
-  readonly onDecision?: (decision: Decision) => void
+  readonly onDecision?: ((decision: Decision) => void) | undefined
 }
 
 /** What a judge may ask and note down. */

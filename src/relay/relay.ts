@@ -1,7 +1,6 @@
 /** One exchange with one engine: the request goes out, the response comes back, both at once where they overlap. */
 import { asFailure, Failure } from '../errors.ts'
-import type { Exchange } from '../exchange.ts'
-import type { Conduit } from '../transport/conduit.ts'
+import type { Exchange, Follower } from '../exchange.ts'
 import { collectAnswer } from '../upstream/answer.ts'
 import type { Asker, Loss } from '../upstream/connection.ts'
 import type { Connection, Pool } from '../upstream/pool.ts'
@@ -24,34 +23,64 @@ const AMENDED_ANSWER_CAP = 1 << 20
 /** RFC 9110 9.2.1: nothing happens when these are asked twice. */
 const isSafe = (method: string): boolean => method === 'GET' || method === 'HEAD'
 
-/**
- * Resolves when the response has been written to its end, or the client has gone. What need not be waited for is not.
- * @throws Failure, at once or later, when the engine fails; `exchange.status` tells whether a head has been sent already
- */
-export const relay = (exchange: Exchange, pool: Pool, errand: Errand): Promise<void> => {
-  if (exchange.isGone) return NOTHING_LEFT
-  const preparing = prepareBody(exchange, errand)
-  return preparing instanceof Promise
-    ? preparing.then((upload) => send(exchange, pool, errand, upload))
-    : send(exchange, pool, errand, preparing)
+/** Who wants to know how a relayed exchange ended. */
+export interface Sender {
+  /**
+   * The response has been written to its end, or the client has gone; or the engine has failed, and `exchange.status`
+   * tells whether a head had been sent already. Called once.
+   */
+  over(failure?: Failure): void
 }
 
-const send = (exchange: Exchange, pool: Pool, planned: Errand, upload: Upload): Promise<void> => {
-  if (exchange.isGone) return NOTHING_LEFT
+/**
+ * Carries out an errand. What need not be waited for is not.
+ * @throws Failure where nothing has begun; `sender` is told nothing then
+ */
+export const relay = (exchange: Exchange, pool: Pool, errand: Errand, sender: Sender): void => {
+  if (exchange.isGone) return sender.over()
+  const preparing = prepareBody(exchange, errand)
+  if (!(preparing instanceof Promise)) send(exchange, pool, errand, preparing, sender)
+  else sendLater(exchange, pool, errand, preparing, sender)
+}
+
+/** The same, for those who wait. */
+export const relayed = (exchange: Exchange, pool: Pool, errand: Errand): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const over = (failure?: Failure) => (failure === undefined ? resolve() : reject(failure))
+    relay(exchange, pool, errand, { over })
+  })
+
+/** A function of its own: a closure in `relay` would cost every request that need not wait. */
+const sendLater = (
+  exchange: Exchange,
+  pool: Pool,
+  errand: Errand,
+  preparing: Promise<Upload>,
+  sender: Sender,
+): void => {
+  preparing
+    .then((upload) => send(exchange, pool, errand, upload, sender))
+    .catch((error) => sender.over(asFailure(error)))
+}
+
+const send = (
+  exchange: Exchange,
+  pool: Pool,
+  planned: Errand,
+  upload: Upload,
+  sender: Sender,
+): void => {
+  if (exchange.isGone) return sender.over()
   const errand = isDetached(planned, upload) ? { ...planned, hijack: NO_HIJACK } : planned
   if (errand.hijack !== 'none' && !exchange.canHijack)
     throw unhijackable(errand.hijack, errand.target)
   const upgrade = upgradeFor(errand.hijack, exchange.head)
   const head = writeRequestHead(errand, exchange.head, upload.framing, upgrade, pool.host)
+  const relayed = new Relay(exchange, pool, errand, head, upload, sender)
   const idle = pool.take()
-  if (idle !== undefined) return new Relay(exchange, pool, errand, head, upload).run(idle)
-  return reach(pool, errand, head).then((connection) => {
-    if (exchange.isGone) return pool.release(connection, true)
-    return new Relay(exchange, pool, errand, head, upload).run(connection)
-  })
+  if (idle !== undefined) relayed.run(idle)
+  else relayed.runWhenReached()
 }
-
-const NOTHING_LEFT = Promise.resolve()
 
 /** A connection that can stop being HTTP is never shared. */
 const reach = (pool: Pool, { hijack }: Errand, head: string): Promise<Connection> =>
@@ -106,7 +135,7 @@ const codingOf = (hasChunks: boolean, takesChunks: boolean, watch: Watch | undef
 const framingOn = (connection: Connection, framing: Framing): Framing =>
   connection.isStream ? UNTIL_CLOSE : framing
 
-class Relay implements Asker, PumpOwner {
+class Relay implements Asker, PumpOwner, Follower {
   readonly #exchange: Exchange
   readonly #pool: Pool
   readonly #errand: Errand
@@ -121,24 +150,41 @@ class Relay implements Asker, PumpOwner {
   #response: ResponseHead | undefined
   #hasSurplus = false
   #isSettled = false
-  #resolve!: () => void
-  #reject!: (failure: Failure) => void
+  readonly #sender: Sender
 
-  constructor(exchange: Exchange, pool: Pool, errand: Errand, head: string, upload: Upload) {
+  constructor(
+    exchange: Exchange,
+    pool: Pool,
+    errand: Errand,
+    head: string,
+    upload: Upload,
+    sender: Sender,
+  ) {
     this.#exchange = exchange
     this.#pool = pool
     this.#errand = errand
     this.#head = head
     this.#upload = upload
+    this.#sender = sender
   }
 
-  run(connection: Connection): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-      this.#exchange.onGone = this.#abandon
-      this.#ask(connection)
+  run(connection: Connection): void {
+    this.#exchange.follower = this
+    this.#ask(connection)
+  }
+
+  runWhenReached(): void {
+    this.#reach((connection) => {
+      if (!this.#exchange.isGone) return this.run(connection)
+      this.#pool.release(connection, true)
+      this.#settle()
     })
+  }
+
+  #reach(then: (connection: Connection) => void): void {
+    reach(this.#pool, this.#errand, this.#head)
+      .then(then)
+      .catch((error) => this.#fail(asFailure(error)))
   }
 
   #ask(connection: Connection): void {
@@ -213,7 +259,7 @@ class Relay implements Asker, PumpOwner {
     this.#hasSurplus = end < rest.length
     this.#exchange.respond(told, end === rest.length ? rest : rest.subarray(0, end), conduit)
     // the usual answer came whole, with its head: nobody has to wait for more of it
-    if (tracker.isDone) client.whenTaken(() => this.#done(conduit))
+    if (tracker.isDone) this.#doneWhenTaken()
     else new Pump(conduit, client, head.framing, this, coding, undefined, tracker).start()
   }
 
@@ -234,7 +280,7 @@ class Relay implements Asker, PumpOwner {
     } catch (error) {
       return this.#fail(asFailure(error))
     }
-    this.#exchange.client.whenTaken(() => this.#done(conduit))
+    this.#doneWhenTaken()
   }
 
   #tunnel(head: ResponseHead, rest: Buffer): void {
@@ -243,7 +289,7 @@ class Relay implements Asker, PumpOwner {
     if (hijack === 'none' || head.upgrade?.toLowerCase() !== hijack)
       return this.#fail(new Failure('MALFORMED_RESPONSE', 'it switched protocols unasked'))
     const asked = this.#exchange.head.upgrade !== undefined
-    this.#exchange.onGone = undefined
+    this.#exchange.follower = undefined
     this.#exchange.hijack(asked ? head : { ...head, status: 200, upgrade: undefined }, rest)
     void splice(this.#exchange.client, this.#connection.conduit).then(() => {
       this.#letGo(false)
@@ -255,10 +301,8 @@ class Relay implements Asker, PumpOwner {
     if (this.#isRetry || this.#isSettled || !this.#mayAskAgain(loss)) return this.#fail(failure)
     this.#isRetry = true
     this.#letGo(false)
-    reach(this.#pool, this.#errand, this.#head).then(
-      (connection) =>
-        this.#isSettled ? this.#pool.release(connection, true) : this.#ask(connection),
-      (error: Failure) => this.#settle(error),
+    this.#reach((connection) =>
+      this.#isSettled ? this.#pool.release(connection, true) : this.#ask(connection),
     )
   }
 
@@ -272,14 +316,14 @@ class Relay implements Asker, PumpOwner {
   // === bodies ===
 
   pumped(pump: Pump): void {
-    if (pump !== this.#pump) return this.#done(pump.source)
+    if (pump !== this.#pump) return this.#done()
     this.#isUploaded = true
     this.#connection.bodySent()
     this.#exchange.bodyRead()
   }
 
   pumpCut(pump: Pump, error: Error | undefined): void {
-    if (pump === this.#pump) this.#abandon()
+    if (pump === this.#pump) this.clientGone()
     else this.#fail(new Failure('ENGINE_GONE', 'in the middle of its answer', error))
   }
 
@@ -294,14 +338,20 @@ class Relay implements Asker, PumpOwner {
     return !isStream && this.#upload.kind !== 'none' && (this.#response?.status ?? 0) >= 400
   }
 
+  #doneWhenTaken(): void {
+    const { client } = this.#exchange
+    if (client.isTaken) this.#done()
+    else client.whenTaken(this.#done.bind(this))
+  }
+
   /** The response is complete. Its connection may be used again if the request is too, and nothing came behind. */
-  #done(source: Conduit): void {
+  #done(): void {
     if (this.#isSettled) return
     const reusable =
       this.#response?.keepAlive === true &&
       this.#isUploaded &&
       !this.#hasSurplus &&
-      !source.hasUnread &&
+      !this.#connection.conduit.hasUnread &&
       !this.#wasRefusedMidway()
     this.#letGo(reusable)
     this.#settle()
@@ -324,7 +374,7 @@ class Relay implements Asker, PumpOwner {
   }
 
   /** Nobody waits for the answer any more: the engine must see that at once, or it goes on for nothing. */
-  readonly #abandon = (): void => {
+  clientGone(): void {
     if (this.#isSettled) return
     this.#letGo(false)
     this.#settle()
@@ -334,8 +384,7 @@ class Relay implements Asker, PumpOwner {
   #settle(failure?: Failure): void {
     if (this.#isSettled) return
     this.#isSettled = true
-    this.#exchange.onGone = undefined
-    if (failure === undefined) this.#resolve()
-    else this.#reject(failure)
+    this.#exchange.follower = undefined
+    this.#sender.over(failure)
   }
 }
