@@ -11,7 +11,7 @@ import { Shelf } from './shelf.ts'
 
 /** As many clients may take turns without a dial; what a burst leaves behind is closed when it has been idle for long. */
 const ROOM = 512
-/** Shorter than any engine's or middlebox's own patience, so that a reused connection is nearly always alive. */
+/** Give or take a sweep. Shorter than any engine's or middlebox's own patience: a reused connection is nearly always alive. */
 const MAX_IDLE_MS = 15_000
 const SWEEP_MS = 5000
 
@@ -43,6 +43,8 @@ export class Pool {
   /** Where the engine may speak HTTP/2, until it has chosen not to. */
   #sessions: H2Sessions | undefined
   #sweep: NodeJS.Timeout | undefined
+  /** When it swept last, in ms: exact enough to say since when a connection is idle, and asked of no clock. */
+  #swept = 0
   #isClosed = false
   /** Connections in use. */
   busy = 0
@@ -111,7 +113,7 @@ export class Pool {
     this.busy--
     if (connection.isStream) {
       connection.leave(reusable)
-      this.#sweep ??= setInterval(this.#expire, SWEEP_MS).unref()
+      this.#sweepFromNowOn()
       return
     }
     if (!reusable || this.#isClosed || connection.conduit.hasUnread || !connection.isUsable) {
@@ -119,12 +121,19 @@ export class Pool {
       return
     }
     connection.rest()
-    this.#shelf.put(connection, Date.now())?.conduit.destroy()
-    this.#sweep ??= setInterval(this.#expire, SWEEP_MS).unref()
+    this.#sweepFromNowOn()
+    this.#shelf.put(connection, this.#swept)?.conduit.destroy()
+  }
+
+  #sweepFromNowOn(): void {
+    if (this.#sweep !== undefined) return
+    this.#swept = Date.now()
+    this.#sweep = setInterval(this.#expire, SWEEP_MS).unref()
   }
 
   readonly #expire = (): void => {
     const now = Date.now()
+    this.#swept = now
     for (const connection of this.#shelf.expire(now)) connection.conduit.destroy()
     const hasSessions = this.#sessions?.expire(now, MAX_IDLE_MS) === true
     if (this.#shelf.size > 0 || hasSessions) return
