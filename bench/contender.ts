@@ -30,6 +30,8 @@ export interface Contender {
   readonly announces?: string
   /** Takes part only in workloads that name it. */
   readonly isNamedOnly?: true
+  /** Compiles while it runs: it is warmed up longer where a workload says so. */
+  readonly isJit?: true
   /** Its version, or throws where it is not installed. */
   version(): string
 }
@@ -124,6 +126,7 @@ export const berthIn = (root: string, variant: Partial<Variant> = {}): Contender
       ],
     }),
     lacks: lacks(),
+    isJit: true,
     announces: 'listening on',
     version: () => {
       const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
@@ -221,6 +224,7 @@ export const CONTENDERS: readonly Contender[] = [
       args: [join(COMPILED, 'contenders/node-http.js'), String(place.port), place.socket],
     }),
     lacks: lacks(),
+    isJit: true,
     version: () => `Node ${process.versions.node}`,
   },
   {
@@ -249,6 +253,7 @@ export const CONTENDERS: readonly Contender[] = [
       args: [join(COMPILED, 'contenders/node-splice.js'), String(place.port), place.socket],
     }),
     lacks: lacks(),
+    isJit: true,
     isNamedOnly: true,
     version: () => `Node ${process.versions.node}`,
   },

@@ -11,23 +11,27 @@ const SETTLE_SECONDS = 1
 const MICRO_SECONDS = 1.4
 
 /** One run of one contender. */
-const secondsOfRun = (workload: Workload, scale: Scale): number => {
+const secondsOfRun = (workload: Workload, scale: Scale, contender: Jit): number => {
   if (workload.unit === 'GB') return (scale.bulkBytes + WARM_BYTES) / BYTES_A_SECOND
   if (workload.unit === 'stream')
     return SETTLE_SECONDS + streamsOf(workload, scale) / STREAMS_A_SECOND
-  return scaledFor(workload, scale).warmup + scale.seconds
+  return scaledFor(workload, scale, contender).warmup + scale.seconds
 }
 
-/** @param contenders how many take part */
+type Jit = { readonly isJit?: boolean | undefined }
+
+/** @param contenders who take part */
 export const secondsOf = (
   workload: Workload,
   scale: Scale,
   rounds: number,
-  contenders: number,
+  contenders: readonly Jit[],
 ): number => {
   // a fixed rate is found by measuring two of them once
-  const runs = rounds * contenders + (workload.atHalfLoad ? 2 : 0)
-  return runs * (START_SECONDS + secondsOfRun(workload, scale))
+  const calibrating: Jit[] = workload.atHalfLoad ? [{ isJit: true }, {}] : []
+  const once = (sum: number, contender: Jit): number =>
+    sum + START_SECONDS + secondsOfRun(workload, scale, contender)
+  return rounds * contenders.reduce(once, 0) + calibrating.reduce(once, 0)
 }
 
 export const microSecondsOf = (benches: number, rounds: number): number =>

@@ -22,6 +22,7 @@ export interface Standing {
   readonly folder: string
   readonly contender: Program
   readonly engine: Program
+  readonly isJit: boolean
   readonly tls: Certificate | undefined
 }
 
@@ -39,6 +40,7 @@ export const standing = async <T>(
   const clear = () => rmSync(folder, { recursive: true, force: true })
   process.once('exit', clear) // where it is interrupted
   const started: Program[] = []
+  const isJit = contender.isJit === true
   const start = async (program: Promise<Program>): Promise<Program> => {
     started.push(await program)
     return program
@@ -51,7 +53,7 @@ export const standing = async <T>(
     )
     const tls = listener === 'tls' ? makeCertificate(folder) : undefined
     if (contender.command === undefined)
-      return await use({ port: enginePort, folder, contender: engine, engine, tls })
+      return await use({ port: enginePort, folder, contender: engine, engine, isJit, tls })
     const port = await freePort()
     const command = pinned(contender.command({ port, socket, folder, tls }), 'system', placement)
     const { announces = '' } = contender
@@ -61,7 +63,7 @@ export const standing = async <T>(
         async (said) => said.includes(announces) && (await answersPing(port, tls?.certificate)),
       ),
     )
-    return await use({ port, folder, contender: program, engine, tls })
+    return await use({ port, folder, contender: program, engine, isJit, tls })
   } finally {
     await Promise.all(started.map((program) => program.stop()))
     process.off('exit', clear)
@@ -77,7 +79,7 @@ const run = promisify(execFile)
  * @throws Error when an answer was not what it should be
  */
 export const load = async (
-  { port, folder, contender, engine, tls }: Standing,
+  { port, folder, contender, engine, isJit, tls }: Standing,
   workload: Workload,
   scale: Scale,
   more: readonly string[] = [],
@@ -92,7 +94,7 @@ export const load = async (
         ...['--to', `tcp:${port}`, '--request', request],
         ...['--watch', `contender:${contender.pids}`, '--watch', `engine:${engine.pids}`],
         ...(tls === undefined ? [] : ['--tls', tls.certificate]),
-        ...workload.load(scaledFor(workload, scale)),
+        ...workload.load(scaledFor(workload, scale, { isJit })),
         ...more,
       ],
     },

@@ -194,7 +194,12 @@ const sayEstimate = (workloads: readonly Workload[], hasMicro: boolean, plan: Pl
   const seconds = workloads.reduce(
     (sum, workload) =>
       sum +
-      secondsOf(workload, plan.scale, roundsOf(workload, plan), fieldOf(workload, plan).length),
+      secondsOf(
+        workload,
+        plan.scale,
+        roundsOf(workload, plan),
+        fieldOf(workload, plan).map(({ contender }) => contender),
+      ),
     hasMicro ? microSecondsOf(Object.keys(MICRO).length, MICRO_ROUNDS) : 0,
   )
   say(`${workloads.length} workloads, about ${Math.ceil(seconds / 60)} min`)

@@ -25,7 +25,7 @@ export interface Workload {
   readonly streams?: (scale: Scale) => number
   /** What a run is long, where it is not as long as the scale says: so many requests. */
   readonly requests?: number
-  /** The usual warm-up so many times, where a JIT has more to learn. */
+  /** The usual warm-up so many times, for those who compile while they run and have more to compile. */
   readonly warmups?: number
   /** Request head (and small body), as it goes on the wire; empty where HTTP/2 begins at once. */
   readonly request: (scale: Scale) => string
@@ -68,11 +68,12 @@ export const SCALES = {
   smoke: { seconds: 0.1, warmup: 0.05, bulkBytes: 8 * MIB, streams: 64 },
 } as const satisfies Record<string, Scale>
 
-/** The scale as it is for one workload. */
-export const scaledFor = ({ warmups = 1 }: Workload, scale: Scale): Scale => ({
-  ...scale,
-  warmup: scale.warmup * warmups,
-})
+/** The scale as it is for one workload, and one contender. */
+export const scaledFor = (
+  { warmups = 1 }: Workload,
+  scale: Scale,
+  { isJit = false }: { readonly isJit?: boolean | undefined },
+): Scale => ({ ...scale, warmup: scale.warmup * (isJit ? warmups : 1) })
 
 export const streamsOf = ({ streams }: Workload, scale: Scale): number =>
   streams?.(scale) ?? scale.streams
