@@ -25,6 +25,17 @@ export const upgradeFor = (hijack: Hijack, head: RequestHead): string | undefine
 /** RFC 4648 5. Engines take credentials that they cannot decode for none, and go on without them. */
 const BASE64URL = /^(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?$/
 
+/** The lines that were written last: clients ask the same again and again. */
+let latest = { method: '', target: '', host: '', text: '' }
+
+const firstLines = (method: string, target: string, host: string): string => {
+  if (target !== latest.target || method !== latest.method || host !== latest.host) {
+    const text = `${method} ${target} HTTP/1.1\r\nHost: ${host}\r\n`
+    latest = { method, target, host, text }
+  }
+  return latest.text
+}
+
 /**
  * @param framing of the body as it goes upstream; a POST or PUT without one says so
  * @param host what the engine is called
@@ -36,7 +47,7 @@ export const writeRequestHead = (
   upgrade: string | undefined,
   host = 'berth',
 ): string => {
-  let text = `${errand.method} ${errand.target} HTTP/1.1\r\nHost: ${host}\r\n`
+  let text = firstLines(errand.method, errand.target, host)
   for (let i = 0; i < head.fields.length; i++) {
     const field = head.fields[i]
     if (field !== undefined && (field.class === 'any' || errand.fieldClasses.has(field.class))) {
