@@ -69,17 +69,20 @@ export class Bench {
   readonly #spare: Buffer[] = []
   /** The text that `#current` begins with: heads repeat, and need not be written again. */
   #front = ''
+  /** Of what was made last: pieces are of one length, as a rule. */
+  #view: Buffer
 
   constructor(size: number) {
     this.size = size
     this.#current = Buffer.allocUnsafeSlow(size)
+    this.#view = this.#current
   }
 
   /** Good until the next call. */
   copy(bytes: Buffer): Buffer {
     this.#front = ''
     this.#current.set(bytes)
-    return this.#current.subarray(0, bytes.length)
+    return this.#viewOf(bytes.length)
   }
 
   /**
@@ -92,7 +95,12 @@ export class Bench {
     if (text !== this.#front) this.#current.write(text, 'latin1')
     this.#front = text
     this.#current.set(bytes, text.length)
-    return this.#current.subarray(0, end)
+    return this.#viewOf(end)
+  }
+
+  #viewOf(length: number): Buffer {
+    if (this.#view.length !== length) this.#view = this.#current.subarray(0, length)
+    return this.#view
   }
 
   /** What was made last is still needed: the next piece gets other memory. */
@@ -100,6 +108,7 @@ export class Bench {
     const kept = this.#current
     this.#current = this.#spare.pop() ?? Buffer.allocUnsafeSlow(this.size)
     this.#front = ''
+    this.#view = this.#current
     return kept
   }
 
