@@ -60,6 +60,28 @@ export const assembled = (text: string, bytes: Buffer): Buffer => {
 }
 
 /**
+ * A part of some memory, remembered: what comes again and again is of one length, as a rule, and a view of its own for
+ * each would be most of its garbage. Not where the memory is large, which it would keep from going.
+ */
+export class View {
+  #memory: Buffer | undefined
+  #from = 0
+  #part: Buffer | undefined
+
+  of(memory: Buffer, from: number, to: number): Buffer {
+    const known = this.#part
+    if (memory === this.#memory && from === this.#from && known?.length === to - from) return known
+    const part = memory.subarray(from, to)
+    if (memory.buffer.byteLength <= SCRATCH_BYTES) {
+      this.#memory = memory
+      this.#from = from
+      this.#part = part
+    }
+    return part
+  }
+}
+
+/**
  * Memory in which lent bytes are copied to be written at once. The kernel nearly always takes such a piece whole; then
  * the same memory serves the next one, on whatever stream. A copy a read would be garbage by the megabyte.
  */
@@ -69,20 +91,18 @@ export class Bench {
   readonly #spare: Buffer[] = []
   /** The text that `#current` begins with: heads repeat, and need not be written again. */
   #front = ''
-  /** Of what was made last: pieces are of one length, as a rule. */
-  #view: Buffer
+  readonly #made = new View()
 
   constructor(size: number) {
     this.size = size
     this.#current = Buffer.allocUnsafeSlow(size)
-    this.#view = this.#current
   }
 
   /** Good until the next call. */
   copy(bytes: Buffer): Buffer {
     this.#front = ''
     this.#current.set(bytes)
-    return this.#viewOf(bytes.length)
+    return this.#made.of(this.#current, 0, bytes.length)
   }
 
   /**
@@ -95,12 +115,7 @@ export class Bench {
     if (text !== this.#front) this.#current.write(text, 'latin1')
     this.#front = text
     this.#current.set(bytes, text.length)
-    return this.#viewOf(end)
-  }
-
-  #viewOf(length: number): Buffer {
-    if (this.#view.length !== length) this.#view = this.#current.subarray(0, length)
-    return this.#view
+    return this.#made.of(this.#current, 0, end)
   }
 
   /** What was made last is still needed: the next piece gets other memory. */
@@ -108,7 +123,6 @@ export class Bench {
     const kept = this.#current
     this.#current = this.#spare.pop() ?? Buffer.allocUnsafeSlow(this.size)
     this.#front = ''
-    this.#view = this.#current
     return kept
   }
 

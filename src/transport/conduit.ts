@@ -14,6 +14,7 @@ import {
   pinned,
   SCRATCH_BYTES,
   sharedBuffer,
+  View,
 } from './buffers.ts'
 import { canWrite, isOpen, QUEUED, TAKEN, type Writer, write } from './handle.ts'
 
@@ -91,9 +92,7 @@ export class Conduit implements Writer {
   /** True where each read brings a buffer of its own, which needs no copy to be kept. */
   readonly #handsOver: boolean
   #lastRead = 0
-  /** What the last read brought, and from which of the shared buffers: as many bytes from the same one are the same view. */
-  #view: Buffer | undefined
-  #viewed: Buffer | undefined
+  readonly #read = new View()
   /** Whether the last read filled its buffer: more was there. */
   #isFull = false
   #isStuck = false
@@ -195,18 +194,9 @@ export class Conduit implements Writer {
   heardBytes(count: number, buffer: Buffer): boolean {
     this.#lastRead = count
     this.#isFull = count === buffer.length
-    this.receiver.received(this.#viewOf(buffer, count), this)
+    this.receiver.received(this.#read.of(buffer, 0, count), this)
     // false makes Node note that the handle reads no more: it is not ours to say that once it was abandoned
     return this.isGone || !this.#isStopped()
-  }
-
-  #viewOf(buffer: Buffer, count: number): Buffer {
-    if (this.#view?.length === count && this.#viewed === buffer) return this.#view
-    const view = buffer.subarray(0, count)
-    // a view of a loan would keep it in memory when it has gone back
-    this.#view = buffer === this.#loan ? undefined : view
-    this.#viewed = buffer === this.#loan ? undefined : buffer
-    return view
   }
 
   /**

@@ -1,5 +1,6 @@
 /** One HTTP/1.1 connection to an engine: writes a request head, reads the response head, and knows whether it may be used again. */
 import { asFailure, Failure } from '../errors.ts'
+import { View } from '../transport/buffers.ts'
 import type { Conduit, Receiver } from '../transport/conduit.ts'
 import type { ResponseHead } from '../wire/head.ts'
 import { parseResponseHead } from '../wire/parse-response.ts'
@@ -19,7 +20,8 @@ export class UpstreamConnection implements EngineConnection, Receiver {
   readonly conduit: Conduit
   /** How many requests it has carried. */
   uses = 0
-  #reader = new HeadReader()
+  readonly #reader = new HeadReader()
+  readonly #rest = new View()
   #asker: Asker | undefined
   #method = ''
   #interim = 0
@@ -80,7 +82,7 @@ export class UpstreamConnection implements EngineConnection, Receiver {
       at = end
       if (head.status >= 200 || head.status === 101) {
         this.#asker = undefined
-        asker.answered(head, bytes.subarray(at))
+        asker.answered(head, this.#rest.of(bytes, at, bytes.length))
         return
       }
       if (++this.#interim > MAX_INTERIM)

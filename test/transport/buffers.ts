@@ -1,7 +1,7 @@
 /** The memory that pieces are put together in: what it held before must not show. */
 import fc from 'fast-check'
 import { test } from 'tap'
-import { Bench } from '../../src/transport/buffers.ts'
+import { Bench, View } from '../../src/transport/buffers.ts'
 
 const SIZE = 32
 const bytes = fc.uint8Array({ maxLength: SIZE / 2 }).map((array) => Buffer.from(array))
@@ -30,6 +30,31 @@ test('a piece is its text and its bytes, whatever was made before it', async (t)
     }),
     { numRuns: 300 },
   )
+})
+
+test('a view is of the bytes that were asked for, whatever was asked for before', async (t) => {
+  const memories = [Buffer.alloc(SIZE, 1), Buffer.alloc(SIZE, 2), Buffer.alloc(1 << 20, 3)]
+  const range = fc.tuple(fc.constantFrom(...memories), fc.nat(SIZE), fc.nat(SIZE))
+  fc.assert(
+    fc.property(fc.array(range, { maxLength: 30 }), (asked) => {
+      const view = new View()
+      for (const [memory, one, other] of asked) {
+        const [from, to] = [Math.min(one, other), Math.max(one, other)]
+        const part = view.of(memory, from, to)
+        t.equal(part.length, to - from)
+        t.equal(part.byteOffset, memory.byteOffset + from)
+        t.equal(part.buffer, memory.buffer)
+      }
+    }),
+    { numRuns: 300 },
+  )
+})
+
+test('the same part of small memory is one view, and large memory is let go', async (t) => {
+  const view = new View()
+  const [small, large] = [Buffer.alloc(SIZE), Buffer.alloc(1 << 20)]
+  t.equal(view.of(small, 2, 5), view.of(small, 2, 5))
+  t.not(view.of(large, 2, 5), view.of(large, 2, 5))
 })
 
 test('a piece that does not fit is an error', async (t) => {
