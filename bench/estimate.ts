@@ -15,7 +15,8 @@ const secondsOfRun = (workload: Workload, scale: Scale, contender: Jit): number 
   if (workload.unit === 'GB') return (scale.bulkBytes + WARM_BYTES) / BYTES_A_SECOND
   if (workload.unit === 'stream')
     return SETTLE_SECONDS + streamsOf(workload, scale) / STREAMS_A_SECOND
-  return scaledFor(workload, scale, contender).warmup + scale.seconds
+  const { warmup, seconds } = scaledFor(workload, scale, contender)
+  return warmup + seconds
 }
 
 type Jit = { readonly isJit?: boolean | undefined }

@@ -12,6 +12,7 @@ import { tableOf } from './table.ts'
 import {
   SCALES,
   type Scale,
+  scaledFor,
   streamsOf,
   WORKLOADS,
   type Workload,
@@ -124,7 +125,7 @@ const runWorkload = async (workload: Workload, plan: Plan): Promise<void> => {
     date: new Date().toISOString(),
     command: plan.command,
     machine: thisMachine(),
-    seconds: scale.seconds,
+    seconds: scaledFor(workload, scale, {}).seconds,
     ...(workload.requests !== undefined && { requests: workload.requests }),
     placement: workload.placement,
     ...(rate !== undefined && { rate: Math.round(rate) }),

@@ -27,6 +27,8 @@ export interface Workload {
   readonly requests?: number
   /** The usual warm-up so many times, for those who compile while they run and have more to compile. */
   readonly warmups?: number
+  /** The usual length of a run so many times, where what is rare has to be seen. */
+  readonly stretch?: number
   /** Request head (and small body), as it goes on the wire; empty where HTTP/2 begins at once. */
   readonly request: (scale: Scale) => string
   /** Rounds in a full run: five where a target hangs on it. */
@@ -70,10 +72,14 @@ export const SCALES = {
 
 /** The scale as it is for one workload, and one contender. */
 export const scaledFor = (
-  { warmups = 1 }: Workload,
+  { warmups = 1, stretch = 1 }: Workload,
   scale: Scale,
   { isJit = false }: { readonly isJit?: boolean | undefined },
-): Scale => ({ ...scale, warmup: scale.warmup * (isJit ? warmups : 1) })
+): Scale => ({
+  ...scale,
+  warmup: scale.warmup * (isJit ? warmups : 1),
+  seconds: scale.seconds * stretch,
+})
 
 export const streamsOf = ({ streams }: Workload, scale: Scale): number =>
   streams?.(scale) ?? scale.streams
@@ -296,7 +302,14 @@ const call = (how: 'upgrade' | 'prior', mode: 'echo' | 'down' | 'up') => ({
 })
 
 export const WORKLOADS: readonly Workload[] = [
-  { name: 'get-1', title: 'GET /containers/json, 1 connection', ...list(1), rounds: 5 },
+  {
+    name: 'get-1',
+    title: 'GET /containers/json, 1 connection',
+    ...list(1),
+    // a third of the requests that many connections bring in the same time
+    warmups: 3,
+    rounds: 5,
+  },
   {
     name: 'get-32',
     title: 'GET /containers/json, 32 connections',
@@ -317,8 +330,9 @@ export const WORKLOADS: readonly Workload[] = [
     name: 'get-32-half',
     title: 'GET /containers/json, 32 connections, half load at a fixed rate',
     ...list(32),
-    // a tail is of those who have learnt their work
+    // a tail is of those who have learnt their work, and of more than two or three stalls of the machine
     warmups: 3,
+    stretch: 3,
     rounds: 5,
     atHalfLoad: true,
   },
