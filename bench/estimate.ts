@@ -3,8 +3,8 @@ import { type Scale, scaledFor, streamsOf, WARM_BYTES, type Workload } from './w
 
 /** Engine and contender started, asked for a ping, and stopped again. */
 const START_SECONDS = 0.2
-/** What contenders move: some four times that, some half. Where messages make bytes dear, fewer of them are moved. */
-const BYTES_A_SECOND = 1e9
+/** What contenders move: some twice that, some half. Where messages make bytes dear, fewer of them are moved. */
+const BYTES_A_SECOND = 1.5e9
 const STREAMS_A_SECOND = 5000
 /** Memory is read when nothing has moved for half a second, twice. */
 const SETTLE_SECONDS = 1

@@ -286,7 +286,7 @@ const call = (how: 'upgrade' | 'prior', mode: 'echo' | 'down' | 'up') => ({
   contenders: how === 'upgrade' ? SPLICES : ['berth-open', 'berth', 'c-relay'],
   mode,
   ...(mode === 'echo'
-    ? { unit: 'request' as const, placement: 'together' as const, warmups: 2 }
+    ? { unit: 'request' as const, placement: 'together' as const, warmups: 4 }
     : { unit: 'GB' as const, placement: 'apart' as const, share: CALL_SHARE }),
   load: ({ seconds, warmup, bulkBytes }: Scale) => [
     ...['--h2', '--status', '101'],
