@@ -19,11 +19,20 @@ const SPARE_PIECES = 16
 const STUCK_BUDGET = 8 << 20
 const CRUMB_BYTES = 4096
 
+/** Memory that stays, and is written over and over. */
+const reused = new WeakSet<ArrayBufferLike>()
+
+const reusable = (size: number): Buffer => {
+  const memory = Buffer.allocUnsafeSlow(size)
+  reused.add(memory.buffer)
+  return memory
+}
+
 /**
  * A read into the scratch is copied before anybody keeps it, because every idle socket of the process reads into
  * the same memory. A loan belongs to one stream until its write has been taken by the kernel.
  */
-const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES)
+const scratch = reusable(SCRATCH_BYTES)
 const first = scratch.subarray(0, FIRST_BYTES)
 const crumb = scratch.subarray(0, CRUMB_BYTES)
 const spare: Buffer[] = []
@@ -61,7 +70,7 @@ export const assembled = (text: string, bytes: Buffer): Buffer => {
 
 /**
  * A part of some memory, remembered: what comes again and again is of one length, as a rule, and a view of its own for
- * each would be most of its garbage. Not where the memory is large, which it would keep from going.
+ * each would be most of its garbage. Of memory that is used again only: any other it would keep from going for nothing.
  */
 export class View {
   #memory: Buffer | undefined
@@ -72,7 +81,7 @@ export class View {
     const known = this.#part
     if (memory === this.#memory && from === this.#from && known?.length === to - from) return known
     const part = memory.subarray(from, to)
-    if (memory.buffer.byteLength <= SCRATCH_BYTES) {
+    if (reused.has(memory.buffer)) {
       this.#memory = memory
       this.#from = from
       this.#part = part
@@ -95,7 +104,7 @@ export class Bench {
 
   constructor(size: number) {
     this.size = size
-    this.#current = Buffer.allocUnsafeSlow(size)
+    this.#current = reusable(size)
   }
 
   /** Good until the next call. */
@@ -121,7 +130,7 @@ export class Bench {
   /** What was made last is still needed: the next piece gets other memory. */
   keep(): Buffer {
     const kept = this.#current
-    this.#current = this.#spare.pop() ?? Buffer.allocUnsafeSlow(this.size)
+    this.#current = this.#spare.pop() ?? reusable(this.size)
     this.#front = ''
     return kept
   }
