@@ -198,15 +198,8 @@ const methodOf = (text: string, end: number): string | undefined => {
   return undefined
 }
 
-/** The latest that was good: most requests say the same. */
-let knownHost = ''
-
-const isHost = (value: string): boolean => {
-  if (value === knownHost) return true
-  if (!HOST.test(value)) return false
-  knownHost = value
-  return true
-}
+/** What nearly every docker client says needs no match. */
+const isHost = (value: string): boolean => value === 'localhost' || HOST.test(value)
 
 /**
  * @param text a head without its final empty line, lines ended by CRLF (what HeadReader cuts)
