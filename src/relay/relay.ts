@@ -76,10 +76,7 @@ const send = (
     throw unhijackable(errand.hijack, errand.target)
   const upgrade = upgradeFor(errand.hijack, exchange.head)
   const head = writeRequestHead(errand, exchange.head, upload.framing, upgrade, pool.host)
-  const relayed = new Relay(exchange, pool, errand, head, upload, sender)
-  const idle = pool.take()
-  if (idle !== undefined) relayed.run(idle)
-  else relayed.runWhenReached()
+  new Relay(exchange, pool, errand, head, upload, sender).start()
 }
 
 /** A connection that can stop being HTTP is never shared. */
@@ -168,14 +165,20 @@ class Relay implements Asker, PumpOwner, Follower {
     this.#sender = sender
   }
 
-  run(connection: Connection): void {
+  start(): void {
+    const idle = this.#pool.take()
+    if (idle !== undefined) this.#run(idle)
+    else this.#runWhenReached()
+  }
+
+  #run(connection: Connection): void {
     this.#exchange.follower = this
     this.#ask(connection)
   }
 
-  runWhenReached(): void {
+  #runWhenReached(): void {
     this.#reach((connection) => {
-      if (!this.#exchange.isGone) return this.run(connection)
+      if (!this.#exchange.isGone) return this.#run(connection)
       this.#pool.release(connection, true)
       this.#settle()
     })
