@@ -10,6 +10,8 @@ const STREAMS_A_SECOND = 5000
 const SETTLE_SECONDS = 1
 const MICRO_SECONDS = 1.4
 
+type Jit = { readonly isJit?: boolean | undefined }
+
 /** One run of one contender. */
 const secondsOfRun = (workload: Workload, scale: Scale, contender: Jit): number => {
   if (workload.unit === 'GB') return (scale.bulkBytes + WARM_BYTES) / BYTES_A_SECOND
@@ -18,8 +20,6 @@ const secondsOfRun = (workload: Workload, scale: Scale, contender: Jit): number 
   const { warmup, seconds } = scaledFor(workload, scale, contender)
   return warmup + seconds
 }
-
-type Jit = { readonly isJit?: boolean | undefined }
 
 /** @param contenders who take part */
 export const secondsOf = (
