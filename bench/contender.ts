@@ -78,11 +78,13 @@ const berthTls = ({ tls, folder }: Place): string[] => {
   return [`--config=${file}`, `--state=${join(folder, 'state')}`]
 }
 
-const built = (name: Native, env?: Record<string, string>) => (place: Place) => ({
-  file: native(name),
-  args: [String(place.port), place.socket],
-  ...(env && { env }),
-})
+const built =
+  (name: Native, { env, more = [] }: { env?: Record<string, string>; more?: string[] } = {}) =>
+  (place: Place) => ({
+    file: native(name),
+    args: [String(place.port), place.socket, ...more],
+    ...(env && { env }),
+  })
 
 /** One thread for everybody, as all the others have one. */
 const ONE_THREAD = { GOMAXPROCS: '1' }
@@ -205,14 +207,14 @@ export const CONTENDERS: readonly Contender[] = [
   {
     name: 'go-reverse',
     what: "net/http/httputil's ReverseProxy, 512 idle connections, GOMAXPROCS=1",
-    command: built('reverse', ONE_THREAD),
+    command: built('reverse', { env: ONE_THREAD }),
     lacks: lacks(),
     version: () => goVersion('reverse'),
   },
   {
     name: 'go-read-all',
     what: 'read all, new request, copy the fields, write all; 512 idle connections, GOMAXPROCS=1',
-    command: built('read-all', ONE_THREAD),
+    command: built('read-all', { env: ONE_THREAD }),
     lacks: lacks('hijack', 'stream', 'bulk'),
     version: () => goVersion('read-all'),
   },
@@ -232,6 +234,14 @@ export const CONTENDERS: readonly Contender[] = [
     what: 'read and write with 1 MiB, no HTTP: the physical limit',
     command: built('relay'),
     lacks: lacks(),
+    version: () => versionFrom('gcc', '--version').replace(/^/, 'gcc '),
+  },
+  {
+    name: 'c-relay-busy',
+    what: 'the relay, computing for 3 us over each message: what CPU time alone makes of a tail',
+    command: built('relay', { more: ['3000'] }),
+    lacks: lacks(),
+    isNamedOnly: true,
     version: () => versionFrom('gcc', '--version').replace(/^/, 'gcc '),
   },
   {
@@ -262,6 +272,7 @@ export const CONTENDERS: readonly Contender[] = [
 /** What of a workload says who is measured on it. */
 interface Field {
   readonly contenders?: readonly string[]
+  readonly guests?: readonly string[]
   readonly needs?: Need
   readonly isSide?: true
 }
@@ -269,10 +280,11 @@ interface Field {
 /** Those whom a workload names, or everybody who can do it. @param isAll in a run of everything */
 export const takesPart = (
   { name, lacks, isNamedOnly }: Contender,
-  { contenders, needs, isSide }: Field,
+  { contenders, guests, needs, isSide }: Field,
   isAll: boolean,
 ): boolean => {
   if (contenders !== undefined) return contenders.includes(name)
+  if (guests?.includes(name)) return true
   if (isNamedOnly || (needs !== undefined && lacks.has(needs))) return false
   return !(isAll && isSide) || CORE.has(name)
 }

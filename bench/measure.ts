@@ -8,7 +8,7 @@ import { type Certificate, makeCertificate } from './certificate.ts'
 import type { Contender } from './contender.ts'
 import { type Figures, figuresOf, type Histogram, type LoadReport } from './figures.ts'
 import { native } from './native.ts'
-import { answersPing, freePort, Program, pinned } from './process.ts'
+import { answersPing, freePort, Program, pinned, placementHere, putAhead } from './process.ts'
 import { type Scale, scaledFor, streamsOf, type Workload } from './workload.ts'
 
 export interface Run {
@@ -32,7 +32,7 @@ export type Setting = Pick<Workload, 'placement' | 'listener'>
 /** Starts both, calls `use`, and stops both whatever comes of it. */
 export const standing = async <T>(
   contender: Contender,
-  { placement, listener }: Setting,
+  { placement: wanted, listener }: Setting,
   use: (standing: Standing) => Promise<T>,
 ): Promise<T> => {
   const folder = mkdtempSync(join(tmpdir(), 'berth-bench-'))
@@ -41,6 +41,7 @@ export const standing = async <T>(
   process.once('exit', clear) // where it is interrupted
   const started: Program[] = []
   const isJit = contender.isJit === true
+  const placement = placementHere(wanted)
   const start = async (program: Promise<Program>): Promise<Program> => {
     started.push(await program)
     return program
@@ -63,6 +64,7 @@ export const standing = async <T>(
         async (said) => said.includes(announces) && (await answersPing(port, tls?.certificate)),
       ),
     )
+    if (placement === 'undisturbed') putAhead(program.pids, isJit)
     return await use({ port, folder, contender: program, engine, isJit, tls })
   } finally {
     await Promise.all(started.map((program) => program.stop()))

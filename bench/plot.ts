@@ -16,6 +16,7 @@ const COLOURS: Readonly<Record<string, string>> = {
   'go-read-all': '#8c6d1f',
   'node-http': '#b03a5b',
   'c-relay': '#4a4f54',
+  'c-relay-busy': '#9aa5ad',
   'berth-open': '#4fa8cf',
   'berth-2': '#4fa8cf',
   'haproxy-tcp': '#c0562b',

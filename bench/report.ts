@@ -82,6 +82,8 @@ const PLACES: Readonly<Record<Placement, string>> = {
   apart: 'the contender on a core of its own',
   together: 'contender, client and engine together on one core',
   free: 'everybody where the kernel puts them',
+  undisturbed:
+    'the contender on a core of its own, ahead of whatever else the machine runs (`chrt --rr`)',
 }
 
 const factsOf = ({

@@ -7,6 +7,7 @@ import { type Figures, type Histogram, median, merged } from './figures.ts'
 import { interleaved, measure } from './measure.ts'
 import { MICRO, type MicroName, measureMicro } from './micro.ts'
 import { QUICK_RESULTS, RESULTS } from './places.ts'
+import { placementHere } from './process.ts'
 import { type ContenderResult, type Result, thisMachine, writeResult } from './results.ts'
 import { tableOf } from './table.ts'
 import {
@@ -48,7 +49,7 @@ const say = (text: string): void => {
 }
 
 /** Half of what the slower of the two can do now: a load that both carry, so that their tails can be compared. */
-const halfLoad = async (workload: Workload, plan: Plan): Promise<number> => {
+const halfLoad = async (plan: Plan): Promise<number> => {
   const saturating = WORKLOADS.find(({ name }) => name === 'get-32')
   const yardsticks = plan.present.filter(({ contender }) =>
     ['berth', 'haproxy'].includes(contender.name),
@@ -57,11 +58,7 @@ const halfLoad = async (workload: Workload, plan: Plan): Promise<number> => {
     throw new Error('nothing to calibrate by')
   const rates: number[] = []
   for (const { contender } of yardsticks) {
-    const { figures } = await measure(
-      contender,
-      { ...saturating, placement: workload.placement },
-      plan.scale,
-    )
+    const { figures } = await measure(contender, saturating, plan.scale)
     rates.push(figures.perSecond ?? 0)
   }
   return Math.min(...rates) / 2
@@ -109,7 +106,7 @@ const roundsOf = (workload: Workload, plan: Plan): number => plan.rounds ?? work
 const runWorkload = async (workload: Workload, plan: Plan): Promise<void> => {
   const started = performance.now()
   const { scale } = plan
-  const rate = workload.atHalfLoad ? await halfLoad(workload, plan) : undefined
+  const rate = workload.atHalfLoad ? await halfLoad(plan) : undefined
   const entries: Collected[] = fieldOf(workload, plan).map((present) => ({
     present,
     runs: [],
@@ -127,7 +124,7 @@ const runWorkload = async (workload: Workload, plan: Plan): Promise<void> => {
     machine: thisMachine(),
     seconds: scaledFor(workload, scale, {}).seconds,
     ...(workload.requests !== undefined && { requests: workload.requests }),
-    placement: workload.placement,
+    placement: placementHere(workload.placement),
     ...(rate !== undefined && { rate: Math.round(rate) }),
     ...(workload.unit === 'stream' && { streams: streamsOf(workload, scale) }),
     ...(workload.unit === 'GB' && { gb: scale.bulkBytes / (workload.share ?? 1) / 1e9 }),

@@ -13,6 +13,8 @@ export interface Workload {
   readonly needs?: Need
   /** Who is measured, where it is not everybody. */
   readonly contenders?: readonly string[]
+  /** Who takes part beside everybody. */
+  readonly guests?: readonly string[]
   /** How the contender listens; TCP unless it says so. */
   readonly listener?: 'tls'
   /** Of the load program. */
@@ -330,6 +332,8 @@ export const WORKLOADS: readonly Workload[] = [
     name: 'get-32-half',
     title: 'GET /containers/json, 32 connections, half load at a fixed rate',
     ...list(32),
+    placement: 'undisturbed',
+    guests: ['c-relay-busy'],
     // a tail is of those who have learnt their work, and of more than two or three stalls of the machine
     warmups: 3,
     stretch: 3,

@@ -1,7 +1,9 @@
 /*
  * relay: the physical limit. Copies bytes between two sockets with read and write and a 1 MiB buffer, and knows no HTTP.
  *
- *   relay PORT SOCKET_PATH
+ *   relay PORT SOCKET_PATH [NANOSECONDS]
+ *
+ * NANOSECONDS is how long it computes over each message that it has read: what CPU time alone does to latency.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -13,6 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 static char buffer[1 << 20];
@@ -26,6 +29,17 @@ struct end {
 };
 
 static int poller;
+static long busy;
+
+static long now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * 1000000000L + t.tv_nsec;
+}
+
+static void compute(void) {
+  for (long until = now() + busy; now() < until;) continue;
+}
 
 static void watch(struct end *end, int op) {
   uint32_t events = (end->held || end->ended ? 0 : EPOLLIN) | (end->other->held ? EPOLLOUT : 0);
@@ -47,6 +61,7 @@ static int copy(struct end *from) {
     shutdown(from->other->fd, SHUT_WR);
     return from->other->ended ? -1 : rewatch(from);
   }
+  if (busy) compute();
   ssize_t put = write(from->other->fd, buffer, (size_t)got);
   if (put == got) return 0;
   if (put < 0 && errno != EAGAIN) return -1;
@@ -98,7 +113,8 @@ static struct end *forget(struct end *dead) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 3) return 2;
+  if (argc != 3 && argc != 4) return 2;
+  if (argc == 4) busy = atol(argv[3]);
   signal(SIGPIPE, SIG_IGN);
   struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
