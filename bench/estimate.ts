@@ -1,5 +1,12 @@
 /** How long a run will take: arithmetic with round figures of two cores, made before anything is started. */
-import { type Scale, scaledFor, streamsOf, WARM_BYTES, type Workload } from './workload.ts'
+import {
+  MOMENT_SECONDS,
+  type Scale,
+  scaledFor,
+  streamsOf,
+  WARM_BYTES,
+  type Workload,
+} from './workload.ts'
 
 /** Engine and contender started, asked for a ping, and stopped again. */
 const START_SECONDS = 0.2
@@ -18,7 +25,9 @@ const secondsOfRun = (workload: Workload, scale: Scale, contender: Jit): number 
   if (workload.unit === 'stream')
     return SETTLE_SECONDS + streamsOf(workload, scale) / STREAMS_A_SECOND
   const { warmup, seconds } = scaledFor(workload, scale, contender)
-  return warmup + seconds
+  // who is to go ahead is warmed up before
+  const before = workload.placement === 'undisturbed' ? scale.warmup + MOMENT_SECONDS : 0
+  return before + warmup + seconds
 }
 
 /** @param contenders who take part */

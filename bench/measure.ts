@@ -9,7 +9,7 @@ import type { Contender } from './contender.ts'
 import { type Figures, figuresOf, type Histogram, type LoadReport } from './figures.ts'
 import { native } from './native.ts'
 import { answersPing, freePort, Program, pinned, placementHere, putAhead } from './process.ts'
-import { type Scale, scaledFor, streamsOf, type Workload } from './workload.ts'
+import { MOMENT_SECONDS, type Scale, scaledFor, streamsOf, type Workload } from './workload.ts'
 
 export interface Run {
   readonly figures: Figures
@@ -64,7 +64,6 @@ export const standing = async <T>(
         async (said) => said.includes(announces) && (await answersPing(port, tls?.certificate)),
       ),
     )
-    if (placement === 'undisturbed') putAhead(program.pids, isJit)
     return await use({ port, folder, contender: program, engine, isJit, tls })
   } finally {
     await Promise.all(started.map((program) => program.stop()))
@@ -107,6 +106,13 @@ export const load = async (
   return JSON.parse(stdout) as LoadReport
 }
 
+/** Not ahead before it is warm: beside a thread that goes first, and has all to do, V8's compiler would get no time. */
+const loadAhead: typeof load = async (place, workload, scale, more = []) => {
+  await load(place, workload, scale, [...more, '--seconds', String(MOMENT_SECONDS)])
+  putAhead(place.contender.pids, place.isJit)
+  return load(place, { ...workload, warmups: 1 }, scale, more)
+}
+
 /** @param rate requests a second, for workloads of a fixed rate */
 export const measure = async (
   contender: Contender,
@@ -116,7 +122,10 @@ export const measure = async (
 ): Promise<Run> =>
   standing(contender, workload, async (place) => {
     const more = rate === undefined ? [] : ['--rate', String(Math.round(rate))]
-    const report = await load(place, workload, scale, more)
+    const report =
+      placementHere(workload.placement) === 'undisturbed'
+        ? await loadAhead(place, workload, scale, more)
+        : await load(place, workload, scale, more)
     if (report.requests === 0 && workload.unit === 'request')
       throw new Error('it answered nothing while it was measured')
     return {

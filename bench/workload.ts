@@ -52,6 +52,8 @@ export interface Scale {
 
 export const MIB = 1 << 20
 export const WARM_BYTES = 128 * MIB
+/** Of a load that only warms up. */
+export const MOMENT_SECONDS = 0.1
 /** What the engine of the bench answers to a list. */
 const LIST_BYTES = 3072
 const ATTACHED = ['--status', '101']
