@@ -137,6 +137,17 @@ export const berthIn = (root: string, variant: Partial<Variant> = {}): Contender
   }
 }
 
+/** The same with a flag of Node's before what it is started with; unchanged where it does not run on Node. */
+export const withNodeFlag = ({ command, ...rest }: Contender, flag: string): Contender => ({
+  ...rest,
+  command:
+    command &&
+    ((place) => {
+      const plain = command(place)
+      return plain.file === process.execPath ? { ...plain, args: [flag, ...plain.args] } : plain
+    }),
+})
+
 const commitOf = (root: string): string => {
   try {
     const git = (...args: string[]) =>

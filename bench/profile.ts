@@ -3,12 +3,13 @@ import { execFile } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs, promisify } from 'node:util'
-import { type Contender, presentOf, takesPart } from './contender.ts'
+import { type Collections, collectionsOf } from './collections.ts'
+import { type Contender, presentOf, takesPart, withNodeFlag } from './contender.ts'
 import { figuresOf } from './figures.ts'
 import { load, standing } from './measure.ts'
 import { RESULTS } from './places.ts'
 import { Program } from './process.ts'
-import { type Machine, thisMachine, writeResult } from './results.ts'
+import { type Machine, type Result, readResults, thisMachine, writeResult } from './results.ts'
 import { comparedIn } from './targets.ts'
 import { SCALES, streamsOf, type Workload, workloadsNamed } from './workload.ts'
 
@@ -28,6 +29,8 @@ export interface ProfileResults {
   readonly command: string
   readonly machine: Machine
   readonly profiles: readonly Profile[]
+  /** Of workloads at half load, at the rates of their newest results. */
+  readonly collections: readonly Collections[]
 }
 
 /** Whose code it is, by the symbol; the first that fits. Of a contender without an interpreter all but the kernel is the rest. */
@@ -62,18 +65,10 @@ const US_A_MB = 1000
 const run = promisify(execFile)
 
 /** V8 says which of its code is which function, in a file that perf looks for. */
-const named = (contender: Contender): Contender => ({
-  ...contender,
-  command: (place) => {
-    const command = contender.command?.(place)
-    if (command === undefined) throw new Error('nothing to start')
-    if (command.file !== process.execPath) return command
-    return { ...command, args: ['--perf-basic-prof', ...command.args] }
-  },
-})
+const NAMED = '--perf-basic-prof'
 
 const profile = (contender: Contender, workload: Workload): Promise<Profile> =>
-  standing(named(contender), workload, async (place) => {
+  standing(withNodeFlag(contender, NAMED), workload, async (place) => {
     const samples = join(place.folder, 'samples')
     const { pids } = place.contender
     await load(place, workload, SCALES.quick) // connections open, code compiled
@@ -128,6 +123,16 @@ const lineOf = ({ workload, contender, cpuUs, percent }: Profile): string =>
     ...PART_NAMES.map((name) => `${name} ${((percent[name] * cpuUs) / 100).toFixed(2)}`),
   ].join(', ')
 
+const collectionsAtHalfLoad = async (): Promise<Collections[]> => {
+  const results = readResults(RESULTS) as Partial<Result>[]
+  const taken: Collections[] = []
+  for (const workload of workloadsNamed([]).filter(({ atHalfLoad }) => atHalfLoad)) {
+    const rate = results.find((result) => result.workload === workload.name)?.rate
+    if (rate !== undefined) taken.push(await collectionsOf(workload, rate))
+  }
+  return taken
+}
+
 const main = async (): Promise<void> => {
   const { positionals } = parseArgs({ allowPositionals: true })
   const names = positionals.length > 0 ? positionals : DEFAULT_NAMES
@@ -144,6 +149,11 @@ const main = async (): Promise<void> => {
       process.stdout.write(`${lineOf(taken)}\n`)
     }
   }
+  const collections = positionals.length > 0 ? [] : await collectionsAtHalfLoad()
+  for (const { workload, perSecond, pauseMs } of collections)
+    process.stdout.write(
+      `${workload} berth: ${perSecond.toFixed(0)} collections a second, ${pauseMs} ms each\n`,
+    )
   const results: ProfileResults = {
     workload: 'profile',
     date: new Date().toISOString(),
@@ -153,6 +163,7 @@ const main = async (): Promise<void> => {
     ].join(' '),
     machine: thisMachine(),
     profiles,
+    collections,
   }
   writeResult(RESULTS, results)
 }

@@ -166,6 +166,24 @@ const obstacleSection = (results: readonly Result[], profiles: ProfileResults): 
   ]
 }
 
+/** What a tail at half load consists of, where it is longer than it is to be. */
+const tailSection = (results: readonly Result[], { collections = [] }: ProfileResults): string[] =>
+  collections.flatMap(({ workload, rate, perSecond, pauseMs, percent }) => {
+    const result = results.find((one) => one.workload === workload)
+    const missed = judgements(results).some((one) => one.workload === workload && !one.holds)
+    const [own, relay] = ['berth', 'c-relay-busy'].map((name) =>
+      result?.contenders.find((contender) => contender.name === name),
+    )
+    if (!missed || own === undefined || relay === undefined) return []
+    const us = ({ runs }: typeof own, figure: FigureName) => medianOf(runs, figure)?.toFixed(0)
+    return [
+      `\`${workload}\`: a tail is queueing, and what holds everybody up. \`c-relay-busy\`, which costs ${medianOf(relay.runs, 'cpuUsPerRequest')?.toFixed(1)} us ` +
+        `a request and does nothing else, has a p90 of ${us(relay, 'p90')} and a p99 of ${us(relay, 'p99')} us; berth, at ` +
+        `${medianOf(own.runs, 'cpuUsPerRequest')?.toFixed(1)} us, ${us(own, 'p90')} and ${us(own, 'p99')}. What berth has beside it are V8's collections of the ` +
+        `young, by its own trace: ${perSecond.toFixed(0)} a second at ${rate} requests/s, ${pauseMs.toFixed(2)} ms each, ${percent.toFixed(1)} % of the time.`,
+    ]
+  })
+
 const profileSection = ({ profiles, command, date }: ProfileResults): string =>
   [
     '### Where the time goes',
@@ -240,6 +258,7 @@ const page = (
     '## Targets',
     targetsOf(results),
     ...(profiles === undefined ? [] : obstacleSection(results, profiles)),
+    ...(profiles === undefined ? [] : tailSection(results, profiles)),
     '## Contenders',
     contendersOf(results),
     '## Workloads',

@@ -14,6 +14,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { type Test, test } from 'tap'
 import { makeCertificate } from '../../bench/certificate.ts'
+import { pausesIn } from '../../bench/collections.ts'
 import { CONTENDERS, type Contender, takesPart } from '../../bench/contender.ts'
 import { microSecondsOf, secondsOf } from '../../bench/estimate.ts'
 import { type Figures, median, merged, percentile } from '../../bench/figures.ts'
@@ -330,4 +331,16 @@ test('samples are shared out by whose code they fell into', async (t) => {
   t.equal(parts['node and libuv'], 3.125)
   t.equal(parts.V8, 3.125)
   t.equal(parts['rest of the program'], 0)
+})
+
+test("V8's trace is read as the pauses of the young's collections", async (t) => {
+  const said = [
+    'listening on tcp://127.0.0.1:2375',
+    '[1:0x1] 193 ms: Mark-Compact 12.9 (17.4) -> 9.8 (19.1) MB, 3.54 / 0.11 ms  (average mu = 1.000)',
+    '[1:0x1] 1191 ms: Scavenge 15.5 (27.1) -> 14.9 (27.1) MB, 0.66 / 0.00 ms  (average mu = 1.000)',
+    // Node 24
+    '[1:0x1] 1697 ms: Scavenge 51.5 (53.6) -> 50.5 (53.6) MB, pooled: 16 MB, 0.12 / 0.00 ms  (average)',
+    '',
+  ].join('\n')
+  t.same(pausesIn(said), [0.66, 0.12])
 })
