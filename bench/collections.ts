@@ -1,5 +1,5 @@
 /** What V8's collections of the young cost at half load, as it says itself: all that a tail has beside queueing. */
-import { berthIn, withNodeFlag } from './contender.ts'
+import { berthIn, withNodeFlags } from './contender.ts'
 import { median } from './figures.ts'
 import { load, standing } from './measure.ts'
 import { ROOT } from './places.ts'
@@ -24,7 +24,7 @@ export const pausesIn = (said: string): number[] =>
 
 /** @param rate requests a second, as the workload was measured with */
 export const collectionsOf = (workload: Workload, rate: number): Promise<Collections> =>
-  standing(withNodeFlag(berthIn(ROOT), '--trace-gc'), workload, async (place) => {
+  standing(withNodeFlags(berthIn(ROOT), '--trace-gc'), workload, async (place) => {
     const more = ['--rate', String(rate)]
     await load(place, workload, SCALES.named, more)
     const before = place.contender.said.length

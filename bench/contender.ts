@@ -137,14 +137,14 @@ export const berthIn = (root: string, variant: Partial<Variant> = {}): Contender
   }
 }
 
-/** The same with a flag of Node's before what it is started with; unchanged where it does not run on Node. */
-export const withNodeFlag = ({ command, ...rest }: Contender, flag: string): Contender => ({
+/** The same with flags of Node's before what it is started with; unchanged where it does not run on Node. */
+export const withNodeFlags = ({ command, ...rest }: Contender, ...flags: string[]): Contender => ({
   ...rest,
   command:
     command &&
     ((place) => {
       const plain = command(place)
-      return plain.file === process.execPath ? { ...plain, args: [flag, ...plain.args] } : plain
+      return plain.file === process.execPath ? { ...plain, args: [...flags, ...plain.args] } : plain
     }),
 })
 

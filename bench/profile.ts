@@ -4,7 +4,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs, promisify } from 'node:util'
 import { type Collections, collectionsOf } from './collections.ts'
-import { type Contender, presentOf, takesPart, withNodeFlag } from './contender.ts'
+import { type Contender, presentOf, takesPart, withNodeFlags } from './contender.ts'
 import { figuresOf } from './figures.ts'
 import { load, standing } from './measure.ts'
 import { RESULTS } from './places.ts'
@@ -64,11 +64,11 @@ const FREQUENCY = '1999'
 const US_A_MB = 1000
 const run = promisify(execFile)
 
-/** V8 says which of its code is which function, in a file that perf looks for. */
-const NAMED = '--perf-basic-prof'
+/** V8 says which of its code is which function, in a file that perf looks for, and not in a log of its own beside it. */
+const NAMED = ['--perf-basic-prof', '--no-logfile-per-isolate', '--logfile=/dev/null']
 
 const profile = (contender: Contender, workload: Workload): Promise<Profile> =>
-  standing(withNodeFlag(contender, NAMED), workload, async (place) => {
+  standing(withNodeFlags(contender, ...NAMED), workload, async (place) => {
     const samples = join(place.folder, 'samples')
     const { pids } = place.contender
     await load(place, workload, SCALES.quick) // connections open, code compiled
