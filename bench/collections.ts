@@ -1,4 +1,4 @@
-/** What V8's collections of the young cost at half load, as it says itself: all that a tail has beside queueing. */
+/** What V8's collections of the young cost at half load, as it says itself. */
 import { berthIn, withNodeFlags } from './contender.ts'
 import { median } from './figures.ts'
 import { load, standing } from './measure.ts'

@@ -27,7 +27,7 @@ const megabytes = (isKept: boolean, work: string): number => {
 }
 
 const DIES = 'objects(20)'
-/** The newest 40,000 live on, so that each collection copies them. */
+/** What is new lives on for a long time, so that each collection copies all of it. */
 const LIVES = 'loaded.splice(0, 4000); loaded.push(...objects(4000))'
 
 test('what was loaded does not make it grow', async (t) => {
