@@ -32,6 +32,10 @@ export class HeadReader {
   #tail = ''
   /** Of the last head that lay in one piece, empty line included. */
   #length = 0
+  /** The bytes of `text`, empty line included, while `#isRepeated`. */
+  #copy: Buffer | undefined
+  /** The last head came twice: the next one is compared with it before it becomes text. */
+  #isRepeated = false
 
   /** True between the first byte of a head and its last. */
   get isMidway(): boolean {
@@ -70,6 +74,7 @@ export class HeadReader {
     if (end - from > MAX_HEAD_BYTES) throw new Failure('HEAD_TOO_LARGE')
     this.text = bytes.toString('latin1', from, found)
     this.#length = end - from
+    this.#isRepeated = false
     return end
   }
 
@@ -77,14 +82,28 @@ export class HeadReader {
   #isAgain(bytes: Buffer, from: number, to: number): boolean {
     const end = from + this.#length
     if (this.#length === 0 || end > to) return false
+    if (this.#isCopied(bytes, from, end)) return true
     const textEnd = end - EMPTY_LINE.length
     // an empty line of which this one is the last half would be the first
     if (bytes.readUInt32BE(textEnd) !== CRLF_CRLF || bytes[textEnd - 1] === LF) return false
     const text = bytes.toString('latin1', from, textEnd)
     const isKnown = text === this.text
     if (!isKnown && (text.includes('\r\n\r\n') || startsEmpty(bytes, from))) return false
-    this.text = text
+    this.#isRepeated = isKnown
+    if (isKnown) this.#keepCopy(bytes, from, end)
+    else this.text = text
     return true
+  }
+
+  #isCopied(bytes: Buffer, from: number, end: number): boolean {
+    if (!this.#isRepeated || this.#copy === undefined) return false
+    return bytes.compare(this.#copy, 0, this.#length, from, end) === 0
+  }
+
+  /** For the next one: an engine says the same until its clock has gone on by a second. */
+  #keepCopy(bytes: Buffer, from: number, end: number): void {
+    if (this.#copy?.length !== this.#length) this.#copy = Buffer.allocUnsafeSlow(this.#length)
+    bytes.copy(this.#copy, 0, from, end)
   }
 
   #scan(piece: string): number {
@@ -97,6 +116,7 @@ export class HeadReader {
     if (found !== -1) {
       const text = this.#seen === '' ? piece : this.#seen + piece
       this.text = text.slice(0, this.#seen.length + taken - 4)
+      this.#isRepeated = false
       this.#seen = ''
       this.#tail = ''
       return taken

@@ -140,6 +140,38 @@ test('how long the head before was changes nothing', async (t) => {
   t.same(readAfter(again.length, again), { end: 27, text: 'GET / HTTP/1.1\r\nHost: d' })
 })
 
+/** A connection's heads, each in a read of its own or in two: few different ones, so that they repeat. */
+const repeating = fc.array(
+  fc.tuple(
+    fc.constantFrom(
+      'GET /a HTTP/1.1\r\nHost: d\r\n\r\n',
+      'GET /b HTTP/1.1\r\nHost: d\r\n\r\n',
+      'GET /longer HTTP/1.1\r\nHost: d\r\n\r\n',
+      'a\r\n\r\nGET / HTTP/1.1\r\nHo\r\n\r\n',
+    ),
+    fc.option(fc.nat(30), { freq: 6 }),
+  ),
+  { maxLength: 30 },
+)
+
+test('a head that comes again is the head that came', async (t) => {
+  fc.assert(
+    fc.property(repeating, (heads) => {
+      const reader = new HeadReader()
+      for (const [head, cut] of heads) {
+        const bytes = Buffer.from(head)
+        const first = cut === null ? NEED_MORE : reader.read(bytes, 0, Math.min(cut, bytes.length))
+        const from = cut === null || first !== NEED_MORE ? 0 : Math.min(cut, bytes.length)
+        const end = first === NEED_MORE ? reader.read(bytes, from, bytes.length) : first
+        const expected = head.indexOf('\r\n\r\n')
+        t.equal(end, expected + 4, JSON.stringify(heads))
+        t.equal(reader.text, head.slice(0, expected), JSON.stringify(heads))
+      }
+    }),
+    { numRuns: 1000 },
+  )
+})
+
 test('the work is proportional to the bytes, even when they come one by one', async (t) => {
   const cost = (length: number): number => {
     const pieces = byteByByte(Buffer.from(`GET / HTTP/1.1\r\nX: ${'a'.repeat(length)}`))
