@@ -69,7 +69,7 @@ export const errandOf = ({ head }: Exchange, asked: Asked, ruling: Ruling): Erra
   const isPlain =
     plan.kind === 'none' &&
     contentType === undefined &&
-    permit.query === matched.query &&
+    permit.query === undefined &&
     matched.route.id !== PULL
   if (!isPlain) return makeErrand(matched, version, contentType, ruling)
   if (asked.plain?.version !== version)
@@ -93,7 +93,7 @@ const makeErrand = (
 ): Errand => {
   const { permit, policy } = ruling
   const { route } = matched
-  const { query } = permit
+  const query = permit.query ?? matched.query
   const { plan, amend } = handlingOf(ruling)
   // one literal, always of one shape: whoever reads it on the hot path finds its members where they always were
   return {

@@ -14,7 +14,7 @@ import { relay, relayed, type Sender } from './relay/relay.ts'
 import { rescue } from './relay/rescue.ts'
 import type { Matched } from './route/match.ts'
 import type { Release } from './tenant/gate.ts'
-import type { Pools } from './upstream/pool.ts'
+import type { Pool, Pools } from './upstream/pool.ts'
 
 /** Who asks: all that the stages behind identify need to know. */
 export interface Asking {
@@ -49,7 +49,7 @@ export const createServe =
  * The whole way of one request, a method for each stretch that need not wait. Nothing of it throws: a failure becomes an
  * answer. Stages are waited for only where they say so, as promises would cost every request a third of a microsecond.
  */
-class Passage implements Sender {
+class Passage implements Sender, Ruling {
   readonly #stages: Stages
   readonly #builds: Builds
   readonly #exchange: Exchange
@@ -59,11 +59,12 @@ class Passage implements Sender {
   // what the stages have given; each is there once its stage has been passed
   #tenant!: Asking
   #asked!: Asked
-  #policy!: Policy
-  #note: Note | undefined
-  #permit!: Permit
+  policy!: Policy
+  note: Note | undefined
+  permit!: Permit
   #release: Release | undefined
   #endpoint!: Endpoint
+  pool!: Pool
 
   constructor(stages: Stages, builds: Builds, exchange: Exchange) {
     this.#stages = stages
@@ -94,12 +95,9 @@ class Passage implements Sender {
     this.#tenant = tenant
     this.#asked = askedBy(exchange) // what for
     const { matched } = this.#asked
-    this.#policy = stages.policy(tenant, matched)
-    this.#note = notesOf(exchange, tenant, matched, this.#policy)
-    this.#permit = decide(this.#policy, matched.route, matched.query, {
-      bodyCap: stages.bodyCap,
-      onDecision: this.#note,
-    }) // may they
+    this.policy = stages.policy(tenant, matched)
+    this.note = notesOf(exchange, tenant, matched, this.policy)
+    this.permit = decide(this.policy, matched.route, matched.query, stages.bodyCap, this.note) // may they
     this.#goOn(stages.admit(tenant, chargedAs(exchange, matched)), this.#find) // is it their turn
   }
 
@@ -110,40 +108,37 @@ class Passage implements Sender {
 
   #send(endpoint: Endpoint): void {
     this.#endpoint = endpoint
-    const { matched } = this.#asked
-    const pool = this.#stages.pools.of(endpoint.key, endpoint.address)
-    this.#builds.claim(this.#exchange, matched, this.#tenant, endpoint)
-    const ruling: Ruling = {
-      pool,
-      version: matched.version || `v${pool.learned.apiVersion ?? OLDEST_ASKED}`,
-      name: endpoint.key,
-      origins: this.#stages.origins,
-      permit: this.#permit,
-      policy: this.#policy,
-      note: this.#note,
-    }
-    if (this.#permit.references.length === 0) this.#relay(ruling)
-    else this.#wait(this.#look(ruling), this.#relay)
+    this.pool = this.#stages.pools.of(endpoint.key, endpoint.address)
+    this.#builds.claim(this.#exchange, this.#asked.matched, this.#tenant, endpoint)
+    if (this.permit.references.length === 0) this.#relay()
+    else this.#wait(judgeObjects(this.policy, this, this.permit, this.note), this.#relay)
   }
 
-  async #look(ruling: Ruling): Promise<Ruling> {
-    await judgeObjects(ruling.policy, ruling, ruling.permit, ruling.note)
-    return ruling
-  }
-
-  #relay(ruling: Ruling): void {
+  #relay(): void {
     const exchange = this.#exchange
     const asked = this.#asked
-    if (asked.matched.route === GRPC.route) this.#build(ruling)
-    else relay(exchange, ruling.pool, errandOf(exchange, asked, ruling), this) // let it through
+    if (asked.matched.route === GRPC.route) this.#build()
+    else relay(exchange, this.pool, errandOf(exchange, asked, this), this) // let it through
   }
 
-  #build(ruling: Ruling): void {
+  #build(): void {
     const exchange = this.#exchange
-    const { pool, policy, note } = ruling
+    const { pool, policy, note } = this
     const build: Build = { tenant: this.#tenant, policy, endpoint: this.#endpoint, pool, note }
-    const opaquely = () => relayed(exchange, pool, errandOf(exchange, this.#asked, ruling))
+    const opaquely = () => relayed(exchange, pool, errandOf(exchange, this.#asked, this))
     this.#wait(this.#builds.serve(exchange, build, opaquely), this.over)
+  }
+
+  get version(): string {
+    return this.#asked.matched.version || `v${this.pool.learned.apiVersion ?? OLDEST_ASKED}`
+  }
+
+  get name(): string {
+    return this.#endpoint.key
+  }
+
+  get origins(): Origins {
+    return this.#stages.origins
   }
 
   /** The request is over: served, or failed with `error`, which the client is told as far as it can be. */

@@ -15,7 +15,7 @@ import { createServe, type Stages } from '../proxy.ts'
 import { Builds, createTunnel } from '../proxy-grpc.ts'
 import { type Authority, initAuthority, openAuthority } from '../tenant/authority.ts'
 import { chargeFor } from '../tenant/charge.ts'
-import { Gate } from '../tenant/gate.ts'
+import { Gate, isUnlimited } from '../tenant/gate.ts'
 import { payerOf } from '../tenant/throttle.ts'
 import { parseEngineAddress } from '../upstream/address.ts'
 import { Pools } from '../upstream/pool.ts'
@@ -135,11 +135,13 @@ const stagesOf = (config: Config, tenancy: Tenancy, pools: Pools): Stages => {
       const charge = chargeFor(routeId)
       if (charge === undefined) return nothingToRelease
       const ofTenant = planOf(config, tenant.plan)
+      const ofEngine = config.engineLimits
+      if (isUnlimited(ofTenant) && isUnlimited(ofEngine)) return nothingToRelease
       return gate.enter({
         tenant: tenant.id,
         engine: tenant.endpoint,
         ofTenant,
-        ofEngine: config.engineLimits,
+        ofEngine,
         weight: charge.weight,
         patience: charge.patience,
       })

@@ -30,8 +30,8 @@ export type Plan =
   | { readonly kind: 'rewrite'; readonly cap: number; readonly rules: Rules }
 
 export interface Permit extends Findings {
-  /** What is sent in place of the client's query. */
-  readonly query: Query
+  /** What is sent in place of the client's query; undefined where nothing is. */
+  readonly query: Query | undefined
   readonly plan: Plan
 }
 
@@ -39,36 +39,40 @@ export interface Permit extends Findings {
 const RULES: ReadonlyMap<string, QueryRules> = new Map(Object.entries(QUERIES))
 
 const NO_BODY: Plan = { kind: 'none' }
-const NONE: readonly never[] = []
+/** What no rule speaks of, and has no body to be judged. */
+const UNTOUCHED: Permit = {
+  query: undefined,
+  plan: NO_BODY,
+  references: [],
+  preparations: [],
+  warnings: [],
+}
 
 /** Of a JSON body, in bytes. */
 export const DEFAULT_BODY_CAP = 4 << 20
 
-export interface DecideOptions extends Events {
-  /** Of a JSON body, in bytes. */
-  readonly bodyCap?: number
-}
-
 /**
  * Decides on a request by all but its body.
+ * @param bodyCap of a JSON body, in bytes
  * @throws Failure POLICY_DENIED
  */
 export const decide = (
   policy: Policy,
   route: Pick<Route, 'id' | 'body'>,
   query: Query,
-  options: DecideOptions = {},
+  bodyCap = DEFAULT_BODY_CAP,
+  onDecision?: Events['onDecision'],
 ): Permit => {
   const rules = RULES.get(route.id)
-  // most requests: no rule speaks of their route, and they have nothing to be judged
+  // most requests
   if (rules === undefined && route.body === 'none' && routeRow(policy, route.id) === undefined)
-    return { query, plan: NO_BODY, references: NONE, preparations: NONE, warnings: NONE }
-  const hearing = openHearing(policy, options)
+    return UNTOUCHED
+  const hearing = openHearing(policy, { onDecision })
   decideRoute(hearing, route.id)
-  const sent = rules === undefined ? query : judgeQuery(rules, query, hearing)
+  const sent = rules === undefined ? undefined : judgeQuery(rules, query, hearing)
   return {
     query: sent,
-    plan: planFor(policy, route, sent, options.bodyCap ?? DEFAULT_BODY_CAP),
+    plan: planFor(policy, route, sent ?? query, bodyCap),
     references: hearing.findings.references,
     preparations: hearing.findings.preparations,
     warnings: hearing.findings.warnings,

@@ -42,10 +42,15 @@ interface Known {
   readonly followed: Set<string>
 }
 
+/** The key comes from a header, or from the host name. */
+interface KeyClaim {
+  readonly kind: 'key' | 'host key'
+  readonly key: string
+}
+
 /** A claim to be somebody: a key as sent, or a certificate that was verified. */
 type Claim =
-  | { readonly kind: 'key'; readonly key: string }
-  | { readonly kind: 'host key'; readonly key: string }
+  | KeyClaim
   | { readonly kind: 'certificate'; readonly certified: CertifiedTenant }
   | { readonly kind: 'given certificate'; readonly name: string }
 
@@ -78,7 +83,6 @@ const firstLabel = (host: string): string => {
   return dot === -1 ? host : host.slice(0, dot)
 }
 
-/** The key in one field, if its text claims to be one. Basic credentials and anything else are none. */
 const keyIn = (field: RequestField): string | undefined => {
   if (field.name === 'host') return firstLabel(field.value)
   if (field.name === 'x-berth-key') return field.value
@@ -86,22 +90,33 @@ const keyIn = (field: RequestField): string | undefined => {
   return undefined
 }
 
+/** The key in one field, if its text claims to be one. Basic credentials and anything else are none. */
+const claimIn = (field: RequestField): string | undefined => {
+  const key = keyIn(field)
+  return key !== undefined && isKeyShaped(key) ? key : undefined
+}
+
+const isClaim = (field: RequestField): boolean => claimIn(field) !== undefined
+
 /** What this request says of who sent it, each a key or a text that claims to be one. */
-const claimsOf = (fields: readonly RequestField[]): Claim[] => {
-  const claims: Claim[] = []
+const claimsOf = (fields: readonly RequestField[]): KeyClaim[] =>
+  fields.flatMap((field) => {
+    const key = claimIn(field)
+    return key === undefined ? [] : [{ kind: field.name === 'host' ? 'host key' : 'key', key }]
+  })
+
+/** True where a request says nothing of who sent it, or exactly what the one did that was looked at. */
+const saysNothingElse = (fields: readonly RequestField[], texts: readonly string[]): boolean => {
+  let count = 0
   for (const field of fields) {
-    const key = keyIn(field)
-    if (key !== undefined && isKeyShaped(key))
-      claims.push({ kind: field.name === 'host' ? 'host key' : 'key', key })
+    const key = claimIn(field)
+    if (key !== undefined && key !== texts[count++]) return false
   }
-  return claims
+  return count === 0 || count === texts.length
 }
 
 const nameOf = (credential: Credential): string =>
   `${credential.kind} ${credential.kind === 'certificate' ? credential.epoch : credential.hash}`
-
-const isSame = (one: readonly string[], other: readonly string[]): boolean =>
-  one.length === other.length && one.every((text, i) => text === other[i])
 
 /**
  * Identifies tenants by certificate, by a key in Authorization or X-Berth-Key, and by a key as the first label of
@@ -206,11 +221,10 @@ export const createIdentify = (options: IdentifyOptions) => {
   /** @throws Failure UNAUTHENTICATED, TENANT_DISABLED or STORE_UNAVAILABLE */
   return (exchange: Asked): Tenant | Promise<Tenant> => {
     const { connection, head } = exchange
-    const requested = claimsOf(head.fields)
-    const texts = requested.map((claim) => ('key' in claim ? claim.key : ''))
     const before = known.get(connection)
-    if (before?.isGood && (requested.length === 0 || isSame(before.texts, texts)))
-      return before.identity.tenant
+    if (before?.isGood && saysNothingElse(head.fields, before.texts)) return before.identity.tenant
+    const requested = claimsOf(head.fields)
+    const texts = requested.map(({ key }) => key)
     const claims: Claim[] = []
     const certified = byCertificate(connection)
     if (certified !== undefined) claims.push(certified)
@@ -227,4 +241,4 @@ export const createIdentify = (options: IdentifyOptions) => {
 
 /** True when a request carries what claims to be a key: an anonymous listener must then not take it for nobody's. */
 export const claimsIdentity = (exchange: Asked): boolean =>
-  exchange.connection.certificate !== undefined || claimsOf(exchange.head.fields).length > 0
+  exchange.connection.certificate !== undefined || exchange.head.fields.some(isClaim)

@@ -15,7 +15,7 @@ const ask = (policy: Policy, id: RouteId, query: Values = {}) => {
     Object.entries(query).map(([key, value]) => [key, typeof value === 'string' ? [value] : value]),
   )
   const permit = decide(policy, route, map)
-  return { ...permit, sent: Object.fromEntries(permit.query) }
+  return { ...permit, sent: Object.fromEntries(permit.query ?? map) }
 }
 
 const DENIED: readonly RouteId[] = [
