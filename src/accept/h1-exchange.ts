@@ -1,8 +1,8 @@
 /** An HTTP/1 exchange: heads as text, bodies as the bytes of one connection. */
 import type { Failure } from '../errors.ts'
 import type { Connection, Exchange, Follower } from '../exchange.ts'
-import { ASSEMBLED_BYTES } from '../transport/buffers.ts'
 import type { Conduit } from '../transport/conduit.ts'
+import { Draft, SHORT_BODY_BYTES } from '../transport/draft.ts'
 import { type Framing, type RequestHead, type ResponseHead, UNTIL_CLOSE } from '../wire/head.ts'
 import { CONTINUE, statusLine, writeResponseHead } from '../wire/write-head.ts'
 
@@ -27,6 +27,9 @@ export interface Carrier {
 /** As engines write it. */
 const SWITCHING_TO_H2C =
   'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n'
+
+/** Responses that are written as they come. */
+const draft = new Draft()
 
 const GRPC_PATH = /^(?:\/v[0-9.]+)?\/grpc$/
 
@@ -85,10 +88,16 @@ export class H1Exchange implements Exchange {
     const text = writeResponseHead(this.head.method, head, framing, this.#closes)
     const { client } = this
     if (first.length === 0) return client.say(text)
-    if (text.length + first.length <= ASSEMBLED_BYTES) return client.sayWith(text, first)
+    if (first.length <= SHORT_BODY_BYTES) return this.#sayWith(text, first)
     // not in one write: what is corked counts as not taken, and would cost a copy of its own
     client.say(text)
     client.forward(first, from)
+  }
+
+  #sayWith(text: string, first: Buffer): void {
+    draft.begin(text)
+    draft.addBytes(first)
+    this.client.sayDraft(draft)
   }
 
   hijack(head: ResponseHead, first: Buffer): void {

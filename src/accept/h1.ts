@@ -3,6 +3,7 @@ import { asFailure, Failure } from '../errors.ts'
 import type { Connection, Exchange } from '../exchange.ts'
 import type { Conduit, Receiver } from '../transport/conduit.ts'
 import type { RequestHead } from '../wire/head.ts'
+import { HeadMemory } from '../wire/head-memory.ts'
 import { parseRequestHead } from '../wire/parse-request.ts'
 import { HeadReader, NEED_MORE } from '../wire/read-head.ts'
 import { admit } from './admit.ts'
@@ -48,6 +49,7 @@ export class H1Connection implements Receiver, Carrier {
   readonly conduit: Conduit
   readonly #harbour: Harbour
   readonly #reader = new HeadReader()
+  readonly #memory = new HeadMemory()
   #state: State = 'fresh'
   #since: number
   #exchange: H1Exchange | undefined
@@ -131,7 +133,7 @@ export class H1Connection implements Receiver, Carrier {
     try {
       end = this.#reader.read(bytes, 0, bytes.length)
       if (end === NEED_MORE) return
-      head = parseRequestHead(this.#reader.text)
+      head = parseRequestHead(this.#reader.text, this.#memory)
     } catch (error) {
       this.#refuse(asFailure(error))
       return

@@ -1,17 +1,18 @@
 /** One exchange with one engine: the request goes out, the response comes back, both at once where they overlap. */
 import { asFailure, Failure } from '../errors.ts'
 import type { Exchange, Follower } from '../exchange.ts'
+import { Draft, SHORT_BODY_BYTES } from '../transport/draft.ts'
 import { collectAnswer } from '../upstream/answer.ts'
 import type { Asker, Loss } from '../upstream/connection.ts'
 import type { Connection, Pool } from '../upstream/pool.ts'
-import { trackBody } from '../wire/body.ts'
+import { endOfWhole, trackBody } from '../wire/body.ts'
 import type { Framing, ResponseHead } from '../wire/head.ts'
 import { CHUNKED, NO_BODY, UNTIL_CLOSE } from '../wire/head.ts'
 import { collect } from './collect.ts'
 import type { Errand, Hijack, JudgePlan, Watch } from './errand.ts'
 import { JudgedUpload } from './judged-upload.ts'
 import { type Coding, codingFrom, Pump, type PumpOwner } from './pump.ts'
-import { upgradeFor, writeRequestHead } from './request-head.ts'
+import { refuseUndecodable, upgradeFor, writeRequestHead } from './request-head.ts'
 import { splice } from './splice.ts'
 
 const EMPTY = Buffer.alloc(0)
@@ -75,13 +76,12 @@ const send = (
   if (errand.hijack !== 'none' && !exchange.canHijack)
     throw unhijackable(errand.hijack, errand.target)
   const upgrade = upgradeFor(errand.hijack, exchange.head)
-  const head = writeRequestHead(errand, exchange.head, upload.framing, upgrade, pool.host)
-  new Relay(exchange, pool, errand, head, upload, sender).start()
+  refuseUndecodable(exchange.head, errand)
+  new Relay(exchange, pool, errand, upgrade, upload, sender).start()
 }
 
-/** A connection that can stop being HTTP is never shared. */
-const reach = (pool: Pool, { hijack }: Errand, head: string): Promise<Connection> =>
-  hijack === 'none' ? pool.begin(head) : pool.open()
+/** The head of whatever is asked next: written anew for each connection that is asked. */
+const draft = new Draft()
 
 /** What the engine is sent as a body, and who brings it. */
 type Upload =
@@ -136,7 +136,7 @@ class Relay implements Asker, PumpOwner, Follower {
   readonly #exchange: Exchange
   readonly #pool: Pool
   readonly #errand: Errand
-  readonly #head: string
+  readonly #upgrade: string | undefined
   readonly #upload: Upload
   #connection!: Connection
   /** False while a retry is between two connections. */
@@ -153,14 +153,14 @@ class Relay implements Asker, PumpOwner, Follower {
     exchange: Exchange,
     pool: Pool,
     errand: Errand,
-    head: string,
+    upgrade: string | undefined,
     upload: Upload,
     sender: Sender,
   ) {
     this.#exchange = exchange
     this.#pool = pool
     this.#errand = errand
-    this.#head = head
+    this.#upgrade = upgrade
     this.#upload = upload
     this.#sender = sender
   }
@@ -185,25 +185,41 @@ class Relay implements Asker, PumpOwner, Follower {
   }
 
   #reach(then: (connection: Connection) => void): void {
-    reach(this.#pool, this.#errand, this.#head)
-      .then(then)
-      .catch((error) => this.#fail(asFailure(error)))
+    // a connection that can stop being HTTP is never shared
+    const reached =
+      this.#errand.hijack === 'none' ? this.#pool.begin(this.#drawUp().text) : this.#pool.open()
+    reached.then(then).catch((error) => this.#fail(asFailure(error)))
   }
 
   #ask(connection: Connection): void {
     this.#connection = connection
     this.#holdsConnection = true
     const upload = this.#upload
-    if (upload.kind !== 'whole') connection.ask(this.#head, this.#errand.method, this)
-    else {
-      connection.conduit.together(() => {
-        connection.ask(this.#head, this.#errand.method, this)
-        connection.conduit.send(upload.body)
-      })
-      connection.bodySent()
-    }
+    if (upload.kind === 'whole') this.#askWhole(connection, upload.body)
+    else connection.ask(this.#drawUp(), this.#errand.method, this)
     if (upload.kind === 'client') this.#pumpUp(upload.framing)
     else if (upload.kind === 'judged') this.#sendJudged(upload.upload)
+  }
+
+  #drawUp(): Draft {
+    const { head } = this.#exchange
+    const { framing } = this.#upload
+    writeRequestHead(draft, this.#errand, head, framing, this.#upgrade, this.#pool.host)
+    return draft
+  }
+
+  #askWhole(connection: Connection, body: Buffer): void {
+    const { method } = this.#errand
+    const head = this.#drawUp()
+    if (!connection.isStream && body.length <= SHORT_BODY_BYTES) {
+      head.addBytes(body)
+      connection.ask(head, method, this)
+    } else
+      connection.conduit.together(() => {
+        connection.ask(head, method, this)
+        connection.conduit.send(body)
+      })
+    connection.bodySent()
   }
 
   #pumpUp(framing: Framing): void {
@@ -248,22 +264,37 @@ class Relay implements Asker, PumpOwner, Follower {
     const coding =
       isChunked || isOpen ? codingOf(isChunked, !this.#exchange.takesPlainBody, watch) : 'as it is'
     const told = isOpen ? { ...head, framing: CHUNKED } : head
-    const { client } = this.#exchange
     if (coding !== 'as it is') {
       conduit.hold()
       conduit.unread(rest)
       this.#exchange.respond(told, EMPTY, conduit)
-      return new Pump(conduit, client, head.framing, this, coding, watch).start()
+      return new Pump(conduit, this.#exchange.client, head.framing, this, coding, watch).start()
     }
-    const tracker = trackBody(head.framing)
+    const end = endOfWhole(head.framing, rest)
+    if (end === undefined) return this.#respondInPart(told, rest)
+    // the usual answer came whole, with its head: nobody has to wait for more of it
+    this.#respondWith(told, rest, end)
+    this.#doneWhenTaken()
+  }
+
+  #respondInPart(head: ResponseHead, rest: Buffer): void {
+    const { conduit } = this.#connection
+    const { framing } = this.#response as ResponseHead
+    const tracker = trackBody(framing)
     const end = tracker.take(rest, 0, rest.length)
     if (tracker.isBroken)
       return this.#fail(new Failure('MALFORMED_RESPONSE', 'broken chunk framing'))
+    this.#respondWith(head, rest, end)
+    if (tracker.isDone) return this.#doneWhenTaken()
+    const { client } = this.#exchange
+    new Pump(conduit, client, framing, this, 'as it is', undefined, tracker).start()
+  }
+
+  /** @param end of the response in what came with its head */
+  #respondWith(head: ResponseHead, rest: Buffer, end: number): void {
     this.#hasSurplus = end < rest.length
-    this.#exchange.respond(told, end === rest.length ? rest : rest.subarray(0, end), conduit)
-    // the usual answer came whole, with its head: nobody has to wait for more of it
-    if (tracker.isDone) this.#doneWhenTaken()
-    else new Pump(conduit, client, head.framing, this, coding, undefined, tracker).start()
+    const first = end === rest.length ? rest : rest.subarray(0, end)
+    this.#exchange.respond(head, first, this.#connection.conduit)
   }
 
   async #amend(

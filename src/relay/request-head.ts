@@ -1,6 +1,9 @@
-/** An errand and the client's head -> the text of the upstream request head: a new request, not an edited one. */
+/** An errand and the client's head -> the upstream request head: a new request, not an edited one. */
 import { Failure } from '../errors.ts'
-import type { Framing, RequestHead } from '../wire/head.ts'
+import type { Draft } from '../transport/draft.ts'
+import type { RequestField } from '../wire/fields.ts'
+import { type Framing, fieldValue, type RequestHead } from '../wire/head.ts'
+import { unshared } from '../wire/remember.ts'
 import { framingField } from '../wire/write-head.ts'
 import type { Errand, Hijack } from './errand.ts'
 
@@ -25,40 +28,70 @@ export const upgradeFor = (hijack: Hijack, head: RequestHead): string | undefine
 /** RFC 4648 5. Engines take credentials that they cannot decode for none, and go on without them. */
 const BASE64URL = /^(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?$/
 
-/** The lines that were written last: clients ask the same again and again. */
-let latest = { method: '', target: '', host: '', text: '' }
+/**
+ * A check of its own, for before anything has begun.
+ * @throws Failure HEADER_NOT_ACCEPTED where the engine could not decode what it would be sent
+ */
+export const refuseUndecodable = ({ fields }: RequestHead, { fieldClasses }: Errand): void => {
+  if (!fieldClasses.has('registry')) return
+  for (const { class: of, name, value } of fields)
+    if (of === 'registry' && !BASE64URL.test(value))
+      throw new Failure('HEADER_NOT_ACCEPTED', `${name} must be padded base64url`)
+}
 
-const firstLines = (method: string, target: string, host: string): string => {
-  if (target !== latest.target || method !== latest.method || host !== latest.host) {
-    const text = `${method} ${target} HTTP/1.1\r\nHost: ${host}\r\n`
-    latest = { method, target, host, text }
+/** The lines that were written last: clients ask the same again and again, and say who they are before anything else. */
+let latest = { method: '', target: '', host: '', agent: '', text: '' }
+
+const firstLines = (method: string, target: string, host: string, agent: string): string => {
+  const isAgain =
+    target === latest.target &&
+    method === latest.method &&
+    host === latest.host &&
+    agent === latest.agent
+  if (!isAgain) {
+    const said = agent === '' ? '' : `\r\nUser-Agent: ${agent}`
+    const text = `${method} ${target} HTTP/1.1\r\nHost: ${host}${said}`
+    latest = { method, target, host, agent: unshared(agent), text }
   }
   return latest.text
 }
 
 /**
+ * @param draft gets the head, empty line included
  * @param framing of the body as it goes upstream; a POST or PUT without one says so
  * @param host what the engine is called
  */
 export const writeRequestHead = (
-  errand: Errand,
+  draft: Draft,
+  { method, target, contentType, fieldClasses }: Errand,
   head: RequestHead,
   framing: Framing,
   upgrade: string | undefined,
-  host = 'berth',
-): string => {
-  let text = firstLines(errand.method, errand.target, host)
+  host: string,
+): void => {
+  draft.begin(firstLines(method, target, host, fieldValue(head, 'user-agent') ?? ''))
   for (let i = 0; i < head.fields.length; i++) {
-    const field = head.fields[i]
-    if (field !== undefined && (field.class === 'any' || errand.fieldClasses.has(field.class))) {
-      if (field.class === 'registry' && !BASE64URL.test(field.value))
-        throw new Failure('HEADER_NOT_ACCEPTED', `${field.name} must be padded base64url`)
-      text += `${field.spelling}: ${field.value}\r\n`
-    }
+    const field = head.fields[i] as RequestField
+    if (field.class !== 'any' && !fieldClasses.has(field.class)) continue
+    if (field.name === 'user-agent') continue
+    draft.add(field.front)
+    draft.add(field.value)
   }
-  if (upgrade !== undefined) text += `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`
-  if (errand.contentType !== undefined) text += `Content-Type: ${errand.contentType}\r\n`
-  if (framing.kind !== 'none') text += framingField(framing)
-  else if (errand.method === 'POST' || errand.method === 'PUT') text += 'Content-Length: 0\r\n'
-  return `${text}\r\n`
+  const lines = linesOf(method, contentType, framing, upgrade)
+  draft.add(lines === '' ? '\r\n\r\n' : `\r\n${lines}\r\n`)
+}
+
+/** What berth says itself. */
+const linesOf = (
+  method: string,
+  contentType: string | undefined,
+  framing: Framing,
+  upgrade: string | undefined,
+): string => {
+  let lines = ''
+  if (upgrade !== undefined) lines += `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`
+  if (contentType !== undefined) lines += `Content-Type: ${contentType}\r\n`
+  if (framing.kind !== 'none') lines += framingField(framing)
+  else if (method === 'POST' || method === 'PUT') lines += 'Content-Length: 0\r\n'
+  return lines
 }

@@ -22,7 +22,7 @@ const CRUMB_BYTES = 4096
 /** Memory that stays, and is written over and over. */
 const reused = new WeakSet<ArrayBufferLike>()
 
-const reusable = (size: number): Buffer => {
+export const reusable = (size: number): Buffer => {
   const memory = Buffer.allocUnsafeSlow(size)
   reused.add(memory.buffer)
   return memory
@@ -60,14 +60,6 @@ export const giveBack = (loan: Buffer): void => {
   if (spare.length < SPARE_LOANS) spare.push(loan)
 }
 
-/** Latin1 text with bytes behind it, in memory of its own. */
-export const assembled = (text: string, bytes: Buffer): Buffer => {
-  const memory = Buffer.allocUnsafe(text.length + bytes.length)
-  memory.write(text, 'latin1')
-  memory.set(bytes, text.length)
-  return memory
-}
-
 /**
  * A part of some memory, remembered: what comes again and again is of one length, as a rule, and a view of its own for
  * each would be most of its garbage. Of memory that is used again only: any other it would keep from going for nothing.
@@ -98,8 +90,6 @@ export class Bench {
   readonly size: number
   #current: Buffer
   readonly #spare: Buffer[] = []
-  /** The text that `#current` begins with: heads repeat, and need not be written again. */
-  #front = ''
   readonly #made = new View()
 
   constructor(size: number) {
@@ -109,29 +99,14 @@ export class Bench {
 
   /** Good until the next call. */
   copy(bytes: Buffer): Buffer {
-    this.#front = ''
     this.#current.set(bytes)
     return this.#made.of(this.#current, 0, bytes.length)
-  }
-
-  /**
-   * Latin1 text with bytes behind it; good until the next call.
-   * @throws RangeError where both together are longer than `size`
-   */
-  assemble(text: string, bytes: Buffer): Buffer {
-    const end = text.length + bytes.length
-    if (end > this.size) throw new RangeError(`${end} bytes do not fit into one piece`)
-    if (text !== this.#front) this.#current.write(text, 'latin1')
-    this.#front = text
-    this.#current.set(bytes, text.length)
-    return this.#made.of(this.#current, 0, end)
   }
 
   /** What was made last is still needed: the next piece gets other memory. */
   keep(): Buffer {
     const kept = this.#current
     this.#current = this.#spare.pop() ?? reusable(this.size)
-    this.#front = ''
     return kept
   }
 
@@ -139,9 +114,6 @@ export class Bench {
     if (this.#spare.length < SPARE_PIECES) this.#spare.push(kept)
   }
 }
-
-/** The most that is put together in one piece. */
-export const ASSEMBLED_BYTES = FIRST_BYTES
 
 /** Three sizes, so that what is kept for a slow reader is not much larger than what he was sent. */
 const BENCHES = [CRUMB_BYTES, FIRST_BYTES, SCRATCH_BYTES].map((size) => new Bench(size))
@@ -151,9 +123,6 @@ export const benchFor = (bytes: number): Bench | undefined => {
   for (const bench of BENCHES) if (bytes <= bench.size) return bench
   return undefined
 }
-
-/** The bench on which heads are put together with what came behind them. */
-export const assembly = new Bench(ASSEMBLED_BYTES)
 
 /** Counts bytes that wait for a reader; `pinned(-n)` when they have gone. */
 export const pinned = (bytes: number): void => {

@@ -3,8 +3,6 @@ import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { getSystemErrorName } from 'node:util'
 import {
-  assembled,
-  assembly,
   type Bench,
   benchFor,
   borrow,
@@ -16,6 +14,7 @@ import {
   sharedBuffer,
   View,
 } from './buffers.ts'
+import type { Draft } from './draft.ts'
 import { canWrite, isOpen, QUEUED, TAKEN, type Writer, write } from './handle.ts'
 
 /** Who gets what a conduit reads. A conduit has one receiver at a time; it changes as a connection moves on. */
@@ -263,15 +262,14 @@ export class Conduit implements Writer {
   }
 
   /**
-   * Writes text of berth's own and a few lent bytes behind it as one piece. The kernel nearly always takes it at once;
-   * then the buffer that it was put together in serves the next conduit. TLS keeps every piece for a while.
-   * @param bytes at most ASSEMBLED_BYTES together with the text
+   * Writes a message of berth's own. The kernel nearly always takes it at once, and then its memory serves the next one.
+   * TLS keeps every piece for a while.
    */
-  sayWith(text: string, bytes: Buffer): void {
+  sayDraft(draft: Draft): void {
     if (this.#isClosedForWriting()) return
-    if (!this.#isDirect) return this.#write(assembled(text, bytes))
-    this.#write(assembly.assemble(text, bytes))
-    if (!this.isTaken) assembly.keep()
+    if (!this.#isDirect || this.#isGathering) return this.#write(Buffer.from(draft.bytes))
+    this.#write(draft.bytes)
+    if (!this.isTaken) draft.keep()
   }
 
   /** Writes bytes that are this process's to keep. */

@@ -1,6 +1,7 @@
 /** What relay knows of a way to an engine: a connection of HTTP/1.1, or a stream of HTTP/2. */
 import type { Failure } from '../errors.ts'
 import type { Conduit } from '../transport/conduit.ts'
+import type { Draft } from '../transport/draft.ts'
 import type { ResponseHead } from '../wire/head.ts'
 
 /**
@@ -33,9 +34,9 @@ export interface EngineConnection {
   readonly isStream: boolean
   /**
    * Sends a request head (with a short body in it, maybe) and delivers the response head to `asker`.
-   * @param head as HTTP/1.1 writes it
+   * @param head as HTTP/1.1 writes it; a draft may hold a short body too
    */
-  ask(head: string, method: string, asker: Asker): void
+  ask(head: string | Draft, method: string, asker: Asker): void
   /** The request body has been written to its end. */
   bodySent(): void
 }

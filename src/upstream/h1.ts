@@ -2,6 +2,7 @@
 import { asFailure, Failure } from '../errors.ts'
 import { View } from '../transport/buffers.ts'
 import type { Conduit, Receiver } from '../transport/conduit.ts'
+import type { Draft } from '../transport/draft.ts'
 import type { ResponseHead } from '../wire/head.ts'
 import { parseResponseHead } from '../wire/parse-response.ts'
 import { HeadReader, NEED_MORE } from '../wire/read-head.ts'
@@ -39,13 +40,14 @@ export class UpstreamConnection implements EngineConnection, Receiver {
     return !isGone && !hasEnded && !socket.destroyed && this.#asker === undefined
   }
 
-  ask(head: string, method: string, asker: Asker): void {
+  ask(head: string | Draft, method: string, asker: Asker): void {
     this.uses++
     this.#asker = asker
     this.#method = method
     this.#interim = 0
     this.conduit.receiver = this
-    this.conduit.say(head)
+    if (typeof head === 'string') this.conduit.say(head)
+    else this.conduit.sayDraft(head)
   }
 
   /** Its framing has said so. */

@@ -40,7 +40,7 @@ export class UpstreamStream implements EngineConnection, Receiver {
   }
 
   /** The head has been sent by whoever opened the stream: no stream begins without one. */
-  ask(_: string, method: string, asker: Asker): void {
+  ask(_: unknown, method: string, asker: Asker): void {
     this.#asker = asker
     this.#method = method
     if (this.conduit.isGone) this.gone(this.conduit, undefined)

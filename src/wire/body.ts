@@ -62,3 +62,9 @@ export const trackBody = (framing: Framing, onData?: OnData): BodyTracker => {
       return new UntilCloseTracker(onData)
   }
 }
+
+/** Where a body ends whose bytes are all there, without a tracker; undefined where more have to come, or chunks to be read. */
+export const endOfWhole = (framing: Framing, bytes: Buffer): number | undefined => {
+  if (framing.kind === 'none') return 0
+  return framing.kind === 'length' && framing.length <= bytes.length ? framing.length : undefined
+}

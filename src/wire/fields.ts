@@ -69,8 +69,8 @@ export type RequestFieldName = keyof typeof REQUEST_FIELDS
 export interface RequestField {
   readonly name: RequestFieldName
   readonly class: RequestFieldClass
-  /** As Go's net/http would write the name. */
-  readonly spelling: string
+  /** What stands before the value in a head: the end of the line above, and the name as Go's net/http would write it. */
+  readonly front: string
   readonly value: string
 }
 

@@ -4,7 +4,7 @@ import { isAll, TOKEN, VALUE } from './ascii.ts'
 import { RESPONSE_FIELDS } from './fields.ts'
 import { responseFraming } from './framing.ts'
 import type { ResponseHead } from './head.ts'
-import { MAX_FIELDS } from './parse-request.ts'
+import { MAX_FIELDS } from './parse-fields.ts'
 
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?$/
 

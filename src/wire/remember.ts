@@ -6,7 +6,7 @@ const TEXTS = 512
 const LONGEST = 1024
 
 /** A part of a text keeps all of it in memory: what is remembered is a copy. */
-const unshared = (text: string): string => Buffer.from(text, 'latin1').toString('latin1')
+export const unshared = (text: string): string => Buffer.from(text, 'latin1').toString('latin1')
 
 /**
  * `read` with a memory: the same text gives the same object again.

@@ -2,9 +2,10 @@ import fc from 'fast-check'
 import { test } from 'tap'
 import { Failure } from '../../src/errors.ts'
 import type { Errand } from '../../src/relay/errand.ts'
-import { upgradeFor, writeRequestHead } from '../../src/relay/request-head.ts'
+import { refuseUndecodable, upgradeFor, writeRequestHead } from '../../src/relay/request-head.ts'
+import { Draft } from '../../src/transport/draft.ts'
 import { REQUEST_FIELDS, type RequestFieldClass } from '../../src/wire/fields.ts'
-import { type Framing, NO_BODY } from '../../src/wire/head.ts'
+import { type Framing, NO_BODY, type RequestHead } from '../../src/wire/head.ts'
 import { parseRequestHead } from '../../src/wire/parse-request.ts'
 
 const errand = (changes: Partial<Errand> = {}): Errand => ({
@@ -18,6 +19,17 @@ const errand = (changes: Partial<Errand> = {}): Errand => ({
   watch: undefined,
   ...changes,
 })
+
+const draft = new Draft()
+const written = (
+  errand: Errand,
+  head: RequestHead,
+  framing: Framing = NO_BODY,
+  upgrade?: string,
+): string => {
+  writeRequestHead(draft, errand, head, framing, upgrade, 'berth')
+  return draft.text
+}
 
 const codeOf = (action: () => unknown): string => {
   try {
@@ -34,22 +46,20 @@ test('the head that leaves is a new one', async (t) => {
     'GET /v1.44/info?x HTTP/1.1\r\nhost: evil\r\nuser-agent:  a b \r\nCookie: c\r\nX-Registry-Auth: e30=\r\nExpect: 100-continue\r\nConnection: close',
   )
   t.equal(
-    writeRequestHead(errand(), head, NO_BODY, undefined),
+    written(errand(), head),
     'GET /v1.44/info HTTP/1.1\r\nHost: berth\r\nUser-Agent: a b\r\n\r\n',
   )
   const registry = errand({ fieldClasses: new Set(['registry']), method: 'POST' })
-  t.match(writeRequestHead(registry, head, NO_BODY, undefined), /^X-Registry-Auth: e30=\r$/m)
-  t.match(writeRequestHead(registry, head, NO_BODY, undefined), /^Content-Length: 0\r$/m)
+  t.match(written(registry, head), /^X-Registry-Auth: e30=\r$/m)
+  t.match(written(registry, head), /^Content-Length: 0\r$/m)
 })
 
 test('credentials that an engine could not decode are refused', async (t) => {
   const registry = errand({ fieldClasses: new Set(['registry']) })
   const write = (value: string) => () =>
-    writeRequestHead(
-      registry,
+    refuseUndecodable(
       parseRequestHead(`GET / HTTP/1.1\r\nHost:\r\nX-Registry-Auth: ${value}`),
-      NO_BODY,
-      undefined,
+      registry,
     )
   for (const value of ['', 'e30=', 'eyJhIjoiYiJ9', '_-_-', 'YQ=='])
     t.equal(codeOf(write(value)), 'none', value)
@@ -126,7 +136,7 @@ test('whatever came in, what leaves is canonical, listed, and reads as itself', 
         ].join('\r\n'),
       )
       const order = errand({ method: 'POST', fieldClasses: new Set(classes) })
-      const text = writeRequestHead(order, head, framing, upgrades ? 'tcp' : undefined)
+      const text = written(order, head, framing, upgrades ? 'tcp' : undefined)
       t.match(
         text,
         /^POST \/v1\.44\/info HTTP\/1\.1\r\n(?:[A-Z][A-Za-z0-9-]*: [\t\x20-\x7e]*\r\n)*\r\n$/,
@@ -140,7 +150,7 @@ test('whatever came in, what leaves is canonical, listed, and reads as itself', 
         t.equal(field.value, head.fields.find(({ name }) => name === field.name)?.value)
       }
       t.same(again.framing, framing)
-      t.equal(writeRequestHead(order, again, again.framing, upgrades ? 'tcp' : undefined), text)
+      t.equal(written(order, again, again.framing, upgrades ? 'tcp' : undefined), text)
     }),
     { numRuns: 500 },
   )

@@ -1,27 +1,22 @@
-/** The memory that pieces are put together in: what it held before must not show. */
+/** The memory that pieces are copied into: what it held before must not show. */
 import fc from 'fast-check'
 import { test } from 'tap'
 import { Bench, sharedBuffer, View } from '../../src/transport/buffers.ts'
 
 const SIZE = 32
 const bytes = fc.uint8Array({ maxLength: SIZE / 2 }).map((array) => Buffer.from(array))
-const front = fc.constantFrom('', 'a', 'HTTP/1.1 200', 'HTTP/1.1 201', 'caf\xe9')
 const step = fc.oneof(
-  fc.record({ kind: fc.constant('assemble' as const), front, bytes }),
   fc.record({ kind: fc.constant('copy' as const), bytes }),
   fc.constant({ kind: 'keep' as const }),
 )
 
-test('a piece is its text and its bytes, whatever was made before it', async (t) => {
+test('a piece is its bytes, whatever was made before it', async (t) => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 20 }), (steps) => {
       const bench = new Bench(SIZE)
       const kept: { memory: Buffer; was: Buffer }[] = []
       for (const step of steps)
-        if (step.kind === 'assemble') {
-          const expected = Buffer.concat([Buffer.from(step.front, 'latin1'), step.bytes])
-          t.ok(bench.assemble(step.front, step.bytes).equals(expected))
-        } else if (step.kind === 'copy') t.ok(bench.copy(step.bytes).equals(step.bytes))
+        if (step.kind === 'copy') t.ok(bench.copy(step.bytes).equals(step.bytes))
         else {
           const memory = bench.keep()
           kept.push({ memory, was: Buffer.from(memory) })
@@ -57,9 +52,4 @@ test('the same part of memory that is used again is one view, and any other is l
   t.not(view.of(other, 2, 5), view.of(other, 2, 5))
   const bench = new Bench(SIZE)
   t.equal(bench.copy(Buffer.alloc(3)), bench.copy(Buffer.alloc(3)))
-})
-
-test('a piece that does not fit is an error', async (t) => {
-  const bench = new Bench(SIZE)
-  t.throws(() => bench.assemble('text', Buffer.alloc(SIZE)), { name: 'RangeError' })
 })

@@ -4,8 +4,10 @@ import { connect, createServer, type Socket } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { test } from 'tap'
 import { adoptPlain } from '../../src/transport/adopt.ts'
+import { Draft } from '../../src/transport/draft.ts'
 
 const PIECES = 400
+const draft = new Draft()
 
 test('pieces that wait are as large as what is in them', async (t) => {
   const server = createServer()
@@ -20,7 +22,9 @@ test('pieces that wait are as large as what is in them', async (t) => {
   for (let n = 0; n < PIECES; n++) {
     const text = `caf\xe9 ${n} `
     const bytes = Buffer.alloc(100, n)
-    conduit.sayWith(text, bytes)
+    draft.begin(text)
+    draft.addBytes(bytes)
+    conduit.sayDraft(draft)
     expected.push(Buffer.from(text, 'latin1'), Buffer.from(bytes))
     bytes.fill(0) // lent: good until the call was over
   }

@@ -1,0 +1,71 @@
+/** What the heads of one connection have in common: a client says the same of itself with every request. */
+import type { RequestField } from './fields.ts'
+import { endOfLine, parseFields } from './parse-fields.ts'
+
+/**
+ * Longer heads carry credentials of registries, and come once: they are to be read without a memory, which keeps parts of
+ * texts, and with them the whole texts, for as long as the connection lives.
+ */
+export const LONGEST_REMEMBERED = 1024
+/** Who says something else each time is not listened to for ever. */
+const LESSONS = 8
+
+/** True when `line` stands at `text[from]`, and nothing more in that line; it may be several with CRLF between them. */
+const isLine = (text: string, from: number, line: string): boolean => {
+  const end = from + line.length
+  return text.slice(from, end) === line && (end === text.length || text.startsWith('\r\n', end))
+}
+
+/** The lines that both texts begin with, CRLF between them. */
+const commonLines = (one: string, other: string): string => {
+  let end = 0
+  for (let at = 0; at < one.length; at = end + 2) {
+    const next = endOfLine(one, at)
+    if (!isLine(other, at, one.slice(at, next))) break
+    end = next
+  }
+  return one.slice(0, end)
+}
+
+export class HeadMemory {
+  /** Of the last head, good as it is. */
+  target = ''
+  /** What stands below the request line in every head, or nothing. */
+  #lines = ''
+  #lineCount = 0
+  #fieldCount = 0
+  /** Of the last head that began with those lines: a copy has room for just so many fields, and most of them stay. */
+  #fields: readonly RequestField[] = []
+  /** The lines of the last head that did not. */
+  #others = ''
+  #lessons = 0
+
+  /**
+   * What `parseFields` makes of the lines of `text[from, ...)`.
+   * @throws Failure
+   */
+  fields(text: string, from: number): readonly RequestField[] {
+    if (this.#lines === '' || !isLine(text, from, this.#lines)) {
+      const fields = parseFields(text, from)
+      if (this.#lessons < LESSONS) this.#learn(text.slice(from))
+      return fields
+    }
+    const next = from + this.#lines.length + 2
+    const fields = this.#fields.slice()
+    this.#fields = parseFields(text, next, fields, this.#fieldCount, this.#lineCount)
+    return this.#fields
+  }
+
+  /** From the second head on: many connections carry but one. */
+  #learn(lines: string): void {
+    if (this.#lessons++ > 0) this.#know(commonLines(this.#others, lines))
+    this.#others = lines
+  }
+
+  #know(lines: string): void {
+    this.#lines = lines
+    this.#fields = parseFields(lines, 0)
+    this.#fieldCount = this.#fields.length
+    this.#lineCount = lines.split('\r\n').length
+  }
+}
