@@ -1,12 +1,9 @@
 #!/usr/bin/env node
 /** The process edge: arguments, environment, signals and exit codes; nothing else touches `process`. */
 import { readFileSync } from 'node:fs'
+import { endingOf } from './cli/ending.ts'
 import type { Io } from './cli/io.ts'
-import { keepYoungGenerationSmall } from './young-generation.ts'
-
-keepYoungGenerationSmall()
-const { endingOf } = await import('./cli/ending.ts')
-const { createProgram } = await import('./cli/program.ts')
+import { createProgram } from './cli/program.ts'
 
 const stopped = new Promise<string>((resolve) => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve(signal))

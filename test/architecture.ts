@@ -14,7 +14,6 @@ const MAY_IMPORT: Readonly<
   Record<string, { values: readonly string[]; types?: readonly string[] }>
 > = {
   'errors.ts': { values: [] },
-  'young-generation.ts': { values: [] },
   'exchange.ts': { values: [], types: ['errors.ts', 'wire', 'transport'] },
   config: { values: [] },
   observe: { values: [] },
