@@ -34,7 +34,7 @@ export class HeadReader {
   #length = 0
   /** The bytes of `text`, empty line included, while `#isRepeated`. */
   #copy: Buffer | undefined
-  /** The last head came twice: the next one is compared with it before it becomes text. */
+  /** The last head came twice, and is short: the next one is compared with it before it becomes text. */
   #isRepeated = false
 
   /** True between the first byte of a head and its last. */
@@ -89,9 +89,9 @@ export class HeadReader {
     const text = bytes.toString('latin1', from, textEnd)
     const isKnown = text === this.text
     if (!isKnown && (text.includes('\r\n\r\n') || startsEmpty(bytes, from))) return false
-    this.#isRepeated = isKnown
-    if (isKnown) this.#keepCopy(bytes, from, end)
-    else this.text = text
+    this.#isRepeated = isKnown && this.#length <= WINDOW
+    if (this.#isRepeated) this.#keepCopy(bytes, from, end)
+    this.text = text
     return true
   }
 
