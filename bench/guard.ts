@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { berthIn, type Contender } from './contender.ts'
+import { berthIn, type Contender, withNodeFlags } from './contender.ts'
 import { load, type Standing, standing } from './measure.ts'
 import { ROOT, SOURCES } from './places.ts'
 import { Program } from './process.ts'
@@ -117,15 +117,8 @@ const countBytes = async (contender: Contender, workload: Workload): Promise<Cou
     }
   })
 
-/** The same contender with V8 telling of each collection. */
-const tracingCollections = (contender: Contender): Contender => ({
-  ...contender,
-  command: (place) => {
-    const command = contender.command?.(place)
-    if (command === undefined) throw new Error('nothing to start')
-    return { ...command, args: ['--trace-gc', ...command.args] }
-  },
-})
+/** V8 tells of each collection; with a nursery of 1 MB there are many to count by. */
+const COUNTING = ['--trace-gc', '--max-semi-space-size=1'] as const
 
 const KEPT_FILE = join(SOURCES, 'guard.json')
 
@@ -135,7 +128,7 @@ const main = async (): Promise<void> => {
   const small = workloadOf('get-32')
   const counted: Counts = {
     ...(await countCalls(berth, small)),
-    ...(await countBytes(tracingCollections(berth), small)),
+    ...(await countBytes(withNodeFlags(berth, ...COUNTING), small)),
   }
   for (const [name, count] of Object.entries(counted))
     process.stdout.write(`${name}: ${count.toFixed(2)}\n`)
