@@ -179,8 +179,8 @@ const tailSection = (results: readonly Result[], { collections = [] }: ProfileRe
     return [
       `\`${workload}\`: a tail is queueing, and what holds everybody up. \`c-relay-busy\`, which costs ${medianOf(relay.runs, 'cpuUsPerRequest')?.toFixed(1)} us ` +
         `a request and does nothing else, has a p90 of ${us(relay, 'p90')} and a p99 of ${us(relay, 'p99')} us; berth, at ` +
-        `${medianOf(own.runs, 'cpuUsPerRequest')?.toFixed(1)} us, ${us(own, 'p90')} and ${us(own, 'p99')}. What berth has beside it are V8's collections of the ` +
-        `young, by its own trace: ${perSecond.toFixed(0)} a second at ${rate} requests/s, ${pauseMs.toFixed(2)} ms each, ${percent.toFixed(1)} % of the time.`,
+        `${medianOf(own.runs, 'cpuUsPerRequest')?.toFixed(1)} us, ${us(own, 'p90')} and ${us(own, 'p99')}. A part of what berth has beside it are V8's collections ` +
+        `of the young, by its own trace ${perSecond.toFixed(0)} a second at ${rate} requests/s, ${pauseMs.toFixed(2)} ms each, ${percent.toFixed(1)} % of the time.`,
     ]
   })
 
