@@ -28,7 +28,7 @@ export interface Carrier {
 const SWITCHING_TO_H2C =
   'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n'
 
-/** Responses that are written as they come. */
+/** Short responses, each written as soon as it is put together. */
 const draft = new Draft()
 
 const GRPC_PATH = /^(?:\/v[0-9.]+)?\/grpc$/

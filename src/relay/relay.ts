@@ -271,21 +271,21 @@ class Relay implements Asker, PumpOwner, Follower {
       return new Pump(conduit, this.#exchange.client, head.framing, this, coding, watch).start()
     }
     const end = endOfWhole(head.framing, rest)
-    if (end === undefined) return this.#respondInPart(told, rest)
+    if (end === undefined) return this.#respondInPart(head.framing, told, rest)
     // the usual answer came whole, with its head: nobody has to wait for more of it
     this.#respondWith(told, rest, end)
     this.#doneWhenTaken()
   }
 
-  #respondInPart(head: ResponseHead, rest: Buffer): void {
-    const { conduit } = this.#connection
-    const { framing } = this.#response as ResponseHead
+  /** @param framing of the body as it comes from the engine */
+  #respondInPart(framing: Framing, head: ResponseHead, rest: Buffer): void {
     const tracker = trackBody(framing)
     const end = tracker.take(rest, 0, rest.length)
     if (tracker.isBroken)
       return this.#fail(new Failure('MALFORMED_RESPONSE', 'broken chunk framing'))
     this.#respondWith(head, rest, end)
     if (tracker.isDone) return this.#doneWhenTaken()
+    const { conduit } = this.#connection
     const { client } = this.#exchange
     new Pump(conduit, client, framing, this, 'as it is', undefined, tracker).start()
   }

@@ -263,7 +263,7 @@ export class Conduit implements Writer {
 
   /**
    * Writes a message of berth's own. The kernel nearly always takes it at once, and then its memory serves the next one.
-   * TLS keeps every piece for a while.
+   * TLS keeps every piece for a while, and so does a socket that gathers them.
    */
   sayDraft(draft: Draft): void {
     if (this.#isClosedForWriting()) return

@@ -4,7 +4,7 @@ import { isAll, TOKEN, VALUE } from './ascii.ts'
 import { RESPONSE_FIELDS } from './fields.ts'
 import { responseFraming } from './framing.ts'
 import type { ResponseHead } from './head.ts'
-import { MAX_FIELDS } from './parse-fields.ts'
+import { endOfLine, MAX_FIELDS } from './parse-fields.ts'
 
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?$/
 
@@ -58,8 +58,7 @@ const parseFields = (text: string, from: number): Fields => {
   }
   let count = 0
   for (let at = from; at < text.length; ) {
-    const eol = text.indexOf('\r\n', at)
-    const end = eol === -1 ? text.length : eol
+    const end = endOfLine(text, at)
     if (++count > MAX_FIELDS) throw malformed(`more than ${MAX_FIELDS} header fields`)
     const colon = text.indexOf(':', at)
     if (
@@ -89,8 +88,7 @@ const parseFields = (text: string, from: number): Fields => {
  * @throws Failure MALFORMED_RESPONSE: the connection it came over is not to be used again
  */
 export const parseResponseHead = (text: string, method: string): ResponseHead => {
-  const eol = text.indexOf('\r\n')
-  const lineEnd = eol === -1 ? text.length : eol
+  const lineEnd = endOfLine(text, 0)
   const line = STATUS_LINE.exec(text.slice(0, lineEnd))
   if (line === null) throw malformed('status line')
   const minor = line[1] === '1' ? 1 : 0

@@ -24,6 +24,13 @@ const BROKEN_LINE_END = /[^\r]\n|\r[^\n]/
 const startsEmpty = (bytes: Buffer, from: number): boolean =>
   bytes[from] === CR || bytes[from] === LF
 
+/** In memory of its own: a slice of node's pool would keep 8 KB for as long as a connection lives. */
+const copyOf = (bytes: Buffer, from: number, to: number): Buffer => {
+  const copy = Buffer.allocUnsafeSlow(to - from)
+  bytes.copy(copy, 0, from, to)
+  return copy
+}
+
 export class HeadReader {
   /** The head without its final empty line, once `read` has found it. */
   text = ''
@@ -32,10 +39,8 @@ export class HeadReader {
   #tail = ''
   /** Of the last head that lay in one piece, empty line included. */
   #length = 0
-  /** The bytes of `text`, empty line included, while `#isRepeated`. */
+  /** Its bytes, where it came twice and is short: the next head is compared with them before it becomes text. */
   #copy: Buffer | undefined
-  /** The last head came twice, and is short: the next one is compared with it before it becomes text. */
-  #isRepeated = false
 
   /** True between the first byte of a head and its last. */
   get isMidway(): boolean {
@@ -74,7 +79,7 @@ export class HeadReader {
     if (end - from > MAX_HEAD_BYTES) throw new Failure('HEAD_TOO_LARGE')
     this.text = bytes.toString('latin1', from, found)
     this.#length = end - from
-    this.#isRepeated = false
+    this.#copy = undefined
     return end
   }
 
@@ -89,21 +94,15 @@ export class HeadReader {
     const text = bytes.toString('latin1', from, textEnd)
     const isKnown = text === this.text
     if (!isKnown && (text.includes('\r\n\r\n') || startsEmpty(bytes, from))) return false
-    this.#isRepeated = isKnown && this.#length <= WINDOW
-    if (this.#isRepeated) this.#keepCopy(bytes, from, end)
+    // an engine says the same until its clock has gone on by a second
+    this.#copy = isKnown && this.#length <= WINDOW ? copyOf(bytes, from, end) : undefined
     this.text = text
     return true
   }
 
   #isCopied(bytes: Buffer, from: number, end: number): boolean {
-    if (!this.#isRepeated || this.#copy === undefined) return false
-    return bytes.compare(this.#copy, 0, this.#length, from, end) === 0
-  }
-
-  /** For the next one: an engine says the same until its clock has gone on by a second. */
-  #keepCopy(bytes: Buffer, from: number, end: number): void {
-    if (this.#copy?.length !== this.#length) this.#copy = Buffer.allocUnsafeSlow(this.#length)
-    bytes.copy(this.#copy, 0, from, end)
+    const copy = this.#copy
+    return copy !== undefined && bytes.compare(copy, 0, copy.length, from, end) === 0
   }
 
   #scan(piece: string): number {
@@ -116,7 +115,7 @@ export class HeadReader {
     if (found !== -1) {
       const text = this.#seen === '' ? piece : this.#seen + piece
       this.text = text.slice(0, this.#seen.length + taken - 4)
-      this.#isRepeated = false
+      this.#copy = undefined
       this.#seen = ''
       this.#tail = ''
       return taken
