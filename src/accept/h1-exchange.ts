@@ -37,8 +37,6 @@ export class H1Exchange implements Exchange {
   readonly head: RequestHead
   readonly #carrier: Carrier
   #id: string | undefined
-  readonly canHijack = true
-  readonly call = undefined
   status = 0
   isGone = false
   follower: Follower | undefined
@@ -64,6 +62,14 @@ export class H1Exchange implements Exchange {
 
   get client(): Conduit {
     return this.#carrier.conduit
+  }
+
+  get canHijack(): true {
+    return true
+  }
+
+  get call(): undefined {
+    return undefined
   }
 
   get takesPlainBody(): boolean {

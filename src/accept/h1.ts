@@ -4,7 +4,7 @@ import type { Connection, Exchange } from '../exchange.ts'
 import type { Conduit, Receiver } from '../transport/conduit.ts'
 import type { RequestHead } from '../wire/head.ts'
 import { HeadMemory } from '../wire/head-memory.ts'
-import { parseRequestHead } from '../wire/parse-request.ts'
+import { parseFound } from '../wire/parse-request.ts'
 import { HeadReader, NEED_MORE } from '../wire/read-head.ts'
 import { admit } from './admit.ts'
 import { type Carrier, H1Exchange, refusal } from './h1-exchange.ts'
@@ -131,9 +131,9 @@ export class H1Connection implements Receiver, Carrier {
     let head: RequestHead
     let end: number
     try {
-      end = this.#reader.read(bytes, 0, bytes.length)
+      end = this.#reader.read(bytes, 0, bytes.length, this.#memory.front)
       if (end === NEED_MORE) return
-      head = parseRequestHead(this.#reader.text, this.#memory)
+      head = parseFound(this.#reader, this.#memory)
     } catch (error) {
       this.#refuse(asFailure(error))
       return

@@ -63,8 +63,25 @@ export const trackBody = (framing: Framing, onData?: OnData): BodyTracker => {
   }
 }
 
-/** Where a body ends whose bytes are all there, without a tracker; undefined where more have to come, or chunks to be read. */
+/** For bodies that are all there: it is through with each before the next. */
+const ofWhole = new ChunkedTracker()
+
+/** Where a body ends whose bytes are all there, without a tracker of its own; undefined where more have to come. */
 export const endOfWhole = (framing: Framing, bytes: Buffer): number | undefined => {
-  if (framing.kind === 'none') return 0
-  return framing.kind === 'length' && framing.length <= bytes.length ? framing.length : undefined
+  switch (framing.kind) {
+    case 'none':
+      return 0
+    case 'length':
+      return framing.length <= bytes.length ? framing.length : undefined
+    case 'chunked':
+      return endOfChunks(bytes)
+    case 'until-close':
+      return undefined
+  }
+}
+
+const endOfChunks = (bytes: Buffer): number | undefined => {
+  ofWhole.begin()
+  const end = ofWhole.take(bytes, 0, bytes.length)
+  return ofWhole.isDone ? end : undefined
 }

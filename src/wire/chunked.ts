@@ -49,6 +49,14 @@ export class ChunkedTracker {
     return this.#state === BROKEN
   }
 
+  /** Follows another body from its first byte on. */
+  begin(): void {
+    this.#state = SIZE
+    this.#left = 0
+    this.#digits = 0
+    this.#excess = 0
+  }
+
   /** Takes `bytes[from, to)`; returns the index of the first byte that is not of this body, or of the one that broke it. */
   take(bytes: Buffer, from: number, to: number): number {
     let at = from

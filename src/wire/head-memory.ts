@@ -1,5 +1,6 @@
 /** What the heads of one connection have in common: a client says the same of itself with every request. */
 import type { RequestField } from './fields.ts'
+import { Front } from './front.ts'
 import { endOfLine, parseFields } from './parse-fields.ts'
 
 /**
@@ -28,8 +29,12 @@ const commonLines = (one: string, other: string): string => {
 }
 
 export class HeadMemory {
-  /** Of the last head, good as it is. */
+  /** The request line of the last head, good as it is. */
+  method = ''
   target = ''
+  minor: 0 | 1 = 1
+  /** That line and the known ones, where the last two heads began with both. */
+  readonly front = new Front(LONGEST_REMEMBERED)
   /** What stands below the request line in every head, or nothing. */
   #lines = ''
   #lineCount = 0
@@ -40,19 +45,44 @@ export class HeadMemory {
   #others = ''
   #lessons = 0
 
+  /** Notes a request line; true when it was the last one's too. */
+  asksAgain(method: string, target: string, minor: 0 | 1): boolean {
+    if (target === this.target && method === this.method && minor === this.minor) return true
+    this.method = method
+    this.target = target
+    this.minor = minor
+    this.front.clear()
+    return false
+  }
+
   /**
    * What `parseFields` makes of the lines of `text[from, ...)`.
+   * @param asksAgain whether the request line above them was the last one's too
    * @throws Failure
    */
-  fields(text: string, from: number): readonly RequestField[] {
+  fields(text: string, from: number, asksAgain: boolean): readonly RequestField[] {
     if (this.#lines === '' || !isLine(text, from, this.#lines)) {
       const fields = parseFields(text, from)
       if (this.#lessons < LESSONS) this.#learn(text.slice(from))
       return fields
     }
     const next = from + this.#lines.length + 2
+    if (asksAgain && this.front.length === 0 && next < text.length)
+      this.front.set(text.slice(0, next))
+    return this.#fieldsFrom(text, next)
+  }
+
+  /**
+   * The same, for the lines that stand behind the front.
+   * @throws Failure
+   */
+  fieldsBehindFront(text: string): readonly RequestField[] {
+    return this.#fieldsFrom(text, 0)
+  }
+
+  #fieldsFrom(text: string, from: number): readonly RequestField[] {
     const fields = this.#fields.slice()
-    this.#fields = parseFields(text, next, fields, this.#fieldCount, this.#lineCount)
+    this.#fields = parseFields(text, from, fields, this.#fieldCount, this.#lineCount)
     return this.#fields
   }
 
@@ -63,6 +93,7 @@ export class HeadMemory {
   }
 
   #know(lines: string): void {
+    this.front.clear()
     this.#lines = lines
     this.#fields = parseFields(lines, 0)
     this.#fieldCount = this.#fields.length

@@ -6,6 +6,7 @@ import { requestFraming } from './framing.ts'
 import type { RequestHead } from './head.ts'
 import { type HeadMemory, LONGEST_REMEMBERED } from './head-memory.ts'
 import { endOfLine, parseFields, trimmed } from './parse-fields.ts'
+import type { HeadReader } from './read-head.ts'
 
 /** What an engine serves, the usual ones first; every other method is refused by name. */
 const METHODS = ['GET', 'POST', 'HEAD', 'DELETE', 'PUT', 'OPTIONS'] as const
@@ -96,7 +97,6 @@ const targetIn = (text: string, from: number, to: number, memory?: HeadMemory): 
   if (target === memory?.target) return memory.target
   if (text.charCodeAt(from) !== SLASH || !isAll(text, TARGET, from, to))
     throw malformed('request target')
-  if (memory !== undefined) memory.target = target
   return target
 }
 
@@ -118,7 +118,30 @@ export const parseRequestHead = (text: string, memory?: HeadMemory): RequestHead
   const known = text.length > LONGEST_REMEMBERED ? undefined : memory
   const target = targetIn(text, methodEnd + 1, targetEnd, known)
   const from = lineEnd + 2
-  const fields = known === undefined ? parseFields(text, from) : known.fields(text, from)
+  const fields =
+    known === undefined
+      ? parseFields(text, from)
+      : known.fields(text, from, known.asksAgain(method, target, minor))
+  return headOf(method, target, minor, fields)
+}
+
+/**
+ * The head that a reader has found.
+ * @param memory of the connection, whose front the reader was given
+ * @throws Failure like `parseRequestHead`
+ */
+export const parseFound = (reader: HeadReader, memory: HeadMemory): RequestHead => {
+  if (!reader.hasFront) return parseRequestHead(reader.text, memory)
+  const { method, target, minor } = memory
+  return headOf(method, target, minor, memory.fieldsBehindFront(reader.text))
+}
+
+const headOf = (
+  method: string,
+  target: string,
+  minor: 0 | 1,
+  fields: readonly RequestField[],
+): RequestHead => {
   const meaning = read(fields)
   // 3.2: exactly one Host, which may be empty: buildx leaves it so
   if (meaning.host === undefined ? minor === 1 : !isHost(meaning.host)) throw malformed('Host')

@@ -1,5 +1,6 @@
 /** Cuts a head out of a stream of bytes: finds its empty line over any segmentation, looking at each byte once. */
 import { Failure } from '../errors.ts'
+import type { Front } from './front.ts'
 
 /** 64 KiB: X-Registry-Config may hold the credentials of many registries (nginx 32 KiB, HAProxy 16 KiB, Go 1 MiB). */
 export const MAX_HEAD_BYTES = 65536
@@ -32,8 +33,9 @@ const copyOf = (bytes: Buffer, from: number, to: number): Buffer => {
 }
 
 export class HeadReader {
-  /** The head without its final empty line, once `read` has found it. */
+  /** The head without its final empty line, once `read` has found it; only what stands behind the front, where it `hasFront`. */
   text = ''
+  hasFront = false
   #seen = ''
   /** The last three characters of `#seen`: what an empty line split between two reads may begin with. */
   #tail = ''
@@ -49,11 +51,12 @@ export class HeadReader {
 
   /**
    * Takes `bytes[from, to)` and returns the index just past the head's empty line, or NEED_MORE.
+   * @param front what heads begin with, as a rule: it does not become text again
    * @throws Failure HEAD_TOO_LARGE, or MALFORMED_REQUEST at the first line end that is not CRLF
    */
-  read(bytes: Buffer, from: number, to: number): number {
+  read(bytes: Buffer, from: number, to: number, front?: Front): number {
     if (this.#seen === '') {
-      const whole = this.#readWhole(bytes, from, to)
+      const whole = this.#readWhole(bytes, from, to, front)
       if (whole !== NEED_MORE) return whole
     }
     let at = from
@@ -70,33 +73,37 @@ export class HeadReader {
    * The usual case, a head that lies in one piece: only its own bytes become text, and text of one kind, flat. Slices
    * of longer texts would make every parser behind this one look up properties of strings of several kinds.
    */
-  #readWhole(bytes: Buffer, from: number, to: number): number {
-    if (this.#isAgain(bytes, from, to)) return from + this.#length
+  #readWhole(bytes: Buffer, from: number, to: number, front: Front | undefined): number {
+    if (this.#isAgain(bytes, from, to, front)) return from + this.#length
     const found = bytes.indexOf(EMPTY_LINE, from)
     const end = found + EMPTY_LINE.length
     if (found === -1 || end > to) return NEED_MORE
     if (startsEmpty(bytes, from)) throw new Failure('MALFORMED_REQUEST', 'an empty line')
     if (end - from > MAX_HEAD_BYTES) throw new Failure('HEAD_TOO_LARGE')
     this.text = bytes.toString('latin1', from, found)
+    this.hasFront = false
     this.#length = end - from
     this.#copy = undefined
     return end
   }
 
   /** Heads of one connection are of one length, as a rule: then the empty line is where it was, and need not be searched. */
-  #isAgain(bytes: Buffer, from: number, to: number): boolean {
+  #isAgain(bytes: Buffer, from: number, to: number, front: Front | undefined): boolean {
     const end = from + this.#length
     if (this.#length === 0 || end > to) return false
     if (this.#isCopied(bytes, from, end)) return true
     const textEnd = end - EMPTY_LINE.length
     // an empty line of which this one is the last half would be the first
     if (bytes.readUInt32BE(textEnd) !== CRLF_CRLF || bytes[textEnd - 1] === LF) return false
-    const text = bytes.toString('latin1', from, textEnd)
+    const hasFront = front?.leads(bytes, from, textEnd) === true
+    const start = hasFront ? from + front.length : from
+    const text = bytes.toString('latin1', start, textEnd)
     const isKnown = text === this.text
-    if (!isKnown && (text.includes('\r\n\r\n') || startsEmpty(bytes, from))) return false
+    if (!isKnown && (text.includes('\r\n\r\n') || startsEmpty(bytes, start))) return false
     // an engine says the same until its clock has gone on by a second
     this.#copy = isKnown && this.#length <= WINDOW ? copyOf(bytes, from, end) : undefined
     this.text = text
+    this.hasFront = hasFront
     return true
   }
 
@@ -115,6 +122,7 @@ export class HeadReader {
     if (found !== -1) {
       const text = this.#seen === '' ? piece : this.#seen + piece
       this.text = text.slice(0, this.#seen.length + taken - 4)
+      this.hasFront = false
       this.#copy = undefined
       this.#seen = ''
       this.#tail = ''

@@ -4,7 +4,8 @@ import { test } from 'tap'
 import { Failure } from '../../src/errors.ts'
 import { HeadMemory, LONGEST_REMEMBERED } from '../../src/wire/head-memory.ts'
 import { MAX_FIELDS } from '../../src/wire/parse-fields.ts'
-import { parseRequestHead } from '../../src/wire/parse-request.ts'
+import { parseFound, parseRequestHead } from '../../src/wire/parse-request.ts'
+import { HeadReader } from '../../src/wire/read-head.ts'
 
 const outcome = (read: () => unknown): unknown => {
   try {
@@ -54,13 +55,40 @@ const head = fc
     [`${asked} HTTP/${version}`, ...beginning, ...lines].join('\r\n'),
   )
 
+/** A client asks the same several times over, but for one line; then something else. */
+const asking = fc
+  .tuple(head, fc.array(line, { maxLength: 5 }))
+  .map(([text, lines]) => [text, ...lines.map((line) => `${text}\r\n${line}`)])
+const heads = fc.array(asking, { maxLength: 8 }).map((askings) => askings.flat())
+
+/** Reads heads one after the other as a connection does. */
+const connection = () => {
+  const reader = new HeadReader()
+  const memory = new HeadMemory()
+  return {
+    /** @param cut how many of its bytes come first, and the others in a read of their own */
+    read: (text: string, cut = 0) => {
+      const bytes = Buffer.from(`${text}\r\n\r\n`, 'latin1')
+      if (cut > 0) reader.read(bytes, 0, cut, memory.front)
+      reader.read(bytes, cut, bytes.length, memory.front)
+      return parseFound(reader, memory)
+    },
+    /** Whether a part of the last head did not become text. */
+    get knewFront() {
+      return reader.hasFront
+    },
+  }
+}
+
 test('what came before changes nothing', async (t) => {
+  let known = 0
   fc.assert(
-    fc.property(fc.array(head, { maxLength: 24 }), (heads) => {
-      const memory = new HeadMemory()
+    fc.property(heads, (heads) => {
+      const before = connection()
       const read: { readonly head: unknown; readonly text: string }[] = []
       for (const text of heads) {
-        const head = outcome(() => parseRequestHead(text, memory))
+        const head = outcome(() => before.read(text))
+        if (before.knewFront) known++
         t.same(
           head,
           outcome(() => parseRequestHead(text)),
@@ -77,6 +105,7 @@ test('what came before changes nothing', async (t) => {
     }),
     { numRuns: 400 },
   )
+  t.ok(known > 0, 'some of them began as known')
 })
 
 test('a field that comes again is the same field', async (t) => {
@@ -117,6 +146,81 @@ test('what is nearly the same is read', async (t) => {
             JSON.stringify(text),
           )
         }
+})
+
+const TRACE = 'Traceparent: 00-5af2b4c81b1f4c6d8f0a3d2e1c0b9a87-1f2e3d4c5b6a7988-0'
+
+test('what is nearly what heads begin with is read', async (t) => {
+  const front = 'GET /_ping HTTP/1.1\r\nHost: d\r\nUser-Agent: c\r\n'
+  const whole = (n: number) => `${front}${TRACE}${n}`
+  let known = 0
+  for (let at = 0; at <= front.length; at++)
+    for (const [removed, inserted] of [
+      [0, ''],
+      [1, 'x'],
+      [1, '\r'],
+      [1, '\n'],
+      [2, '\r\n'],
+      [4, '\r\n\r\n'],
+    ] as const) {
+      const before = connection()
+      for (const n of [1, 2, 3, 4]) before.read(whole(n))
+      t.ok(before.knewFront)
+      const text = whole(5)
+      // as long as those before it: that is where a reader looks first
+      const other = text.slice(0, at) + inserted + text.slice(at + removed)
+      t.same(
+        outcome(() => before.read(other)),
+        outcome(() => connection().read(other)),
+        JSON.stringify(other),
+      )
+      if (before.knewFront) known++
+    }
+  t.ok(known > front.length, 'where nothing was changed, it was known')
+})
+
+test('another request line makes another front', async (t) => {
+  const before = connection()
+  const asked = (line: string) => `${line}\r\nHost: d\r\n${TRACE}${1}`
+  for (const line of ['GET /a HTTP/1.1', 'GET /b HTTP/1.1', 'PUT /b HTTP/1.1', 'PUT /b HTTP/1.0'])
+    for (let n = 0; n < 6; n++) {
+      const { method, target, minor } = before.read(`${asked(line)}${n}`)
+      t.equal(`${method} ${target} HTTP/1.${minor}`, line)
+      // the first two of all teach it the lines; of each line, two in a row are a front
+      t.equal(before.knewFront, n >= (line === 'GET /a HTTP/1.1' ? 3 : 2), `${line} ${n}`)
+    }
+})
+
+test('other lines make another front', async (t) => {
+  const asked = 'GET / HTTP/1.1\r\nHost: d'
+  const usual = `${asked}\r\nUser-Agent: c\r\nAccept: b\r\n${TRACE}`
+  const other = `${asked}\r\nUser-Agent: c\r\nBaggage: e\r\n${TRACE}`
+  const before = connection()
+  for (let n = 0; n < 40; n++) {
+    const text = `${n % 10 < 6 ? usual : other}${n % 10}`
+    t.same(before.read(text), parseRequestHead(text), `${n}: ${text}`)
+  }
+  t.ok(before.knewFront)
+})
+
+test('a head that comes in two reads is read whole', async (t) => {
+  const text = (n: number) => `GET / HTTP/1.1\r\nHost: d\r\nUser-Agent: c\r\n${TRACE}${n}`
+  for (let cut = 1; cut < text(0).length + 4; cut++) {
+    const before = connection()
+    for (let n = 0; n < 4; n++) before.read(text(n))
+    t.ok(before.knewFront)
+    t.same(before.read(text(5), cut), parseRequestHead(text(5)), `cut at ${cut}`)
+    t.same(before.read(text(6)), parseRequestHead(text(6)), 'and the one behind it')
+  }
+})
+
+test('of a long head nothing is kept', async (t) => {
+  const before = connection()
+  const auth = `X-Registry-Auth: ${'a'.repeat(LONGEST_REMEMBERED)}`
+  for (let n = 0; n < 4; n++) before.read(`GET / HTTP/1.1\r\nHost: d\r\n${TRACE}${n}`)
+  t.ok(before.knewFront)
+  for (let n = 0; n < 3; n++) before.read(`GET / HTTP/1.1\r\nHost: d\r\n${auth}${n}`)
+  t.notOk(before.knewFront)
 })
 
 test('lines that are not read again are counted', async (t) => {

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'tap'
 import { Failure } from '../../src/errors.ts'
+import { Front } from '../../src/wire/front.ts'
 import { parseRequestHead } from '../../src/wire/parse-request.ts'
 import { HeadReader, MAX_HEAD_BYTES, NEED_MORE } from '../../src/wire/read-head.ts'
 import { byteByByte, everySplit, type Feed } from '../support/every-split.ts'
@@ -109,13 +110,15 @@ test('no segmentation changes what becomes of any bytes', async (t) => {
   )
 })
 
-/** What a reader makes of bytes when the head before them was of `length` bytes. */
-const readAfter = (length: number, bytes: Buffer) => {
+/** What a reader makes of bytes behind another head, which begins with `first`. */
+const readBehind = (length: number, bytes: Buffer, first = '', front?: Front) => {
   const reader = new HeadReader()
-  reader.read(Buffer.from(`${'a'.repeat(length - 4)}\r\n\r\n`), 0, length)
+  const before = Buffer.from(`${first.padEnd(length - 4, 'a')}\r\n\r\n`)
+  reader.read(before, 0, length, front)
   try {
-    const end = reader.read(bytes, 0, bytes.length)
-    return { end, text: end === NEED_MORE ? '' : reader.text }
+    const end = reader.read(bytes, 0, bytes.length, front)
+    if (end === NEED_MORE) return { end, text: '' }
+    return { end, text: (reader.hasFront ? first : '') + reader.text }
   } catch (error) {
     if (error instanceof Failure) return error.code
     throw error
@@ -132,12 +135,31 @@ test('how long the head before was changes nothing', async (t) => {
           ? outcome
           : { end: taken ?? NEED_MORE, text: taken === undefined ? '' : outcome }
       for (let length = 5; length <= bytes.length; length++)
-        t.same(readAfter(length, bytes), expected, JSON.stringify({ text, length }))
+        t.same(readBehind(length, bytes), expected, JSON.stringify({ text, length }))
     }),
     { numRuns: 300 },
   )
   const again = Buffer.from('GET / HTTP/1.1\r\nHost: d\r\n\r\nPOST / HTTP/1.1\r\n\r\n')
-  t.same(readAfter(again.length, again), { end: 27, text: 'GET / HTTP/1.1\r\nHost: d' })
+  t.same(readBehind(again.length, again), { end: 27, text: 'GET / HTTP/1.1\r\nHost: d' })
+})
+
+test('a front changes where text begins, and nothing else', async (t) => {
+  const first = 'GET / HTTP/1.1\r\nHost: d\r\n'
+  const front = new Front(MAX_HEAD_BYTES)
+  front.set(first)
+  fc.assert(
+    fc.property(fc.constantFrom(first, ''), lineEnds, (begun, more) => {
+      const bytes = Buffer.from(begun + more, 'latin1')
+      const expected = readBehind(5, bytes)
+      for (let length = first.length + 5; length <= bytes.length; length++)
+        t.same(
+          readBehind(length, bytes, first, front),
+          expected,
+          JSON.stringify({ text: begun + more, length }),
+        )
+    }),
+    { numRuns: 500 },
+  )
 })
 
 /** A connection's heads, each in a read of its own or in two: few different ones, so that they repeat. */
