@@ -2,7 +2,7 @@
 import type { OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2'
 import { FAILURES, type Failure } from '../errors.ts'
 import type { Call, Connection, Exchange, Follower } from '../exchange.ts'
-import { adoptStream } from '../transport/adopt.ts'
+import { adoptStream, isAnswerable } from '../transport/adopt.ts'
 import { type Conduit, NOBODY } from '../transport/conduit.ts'
 import type { RequestHead, ResponseHead } from '../wire/head.ts'
 import { refuseCall } from './grpc-refusal.ts'
@@ -41,8 +41,6 @@ export class H2Exchange implements Exchange {
     this.#stream = stream
     this.#carrier = carrier
     this.#isBodyRead = head.framing.kind === 'none'
-    // an error of a stream is told by its end
-    stream.on('error', () => {})
     stream.once('close', this.#onClose)
   }
 
@@ -72,13 +70,15 @@ export class H2Exchange implements Exchange {
 
   respond(head: ResponseHead, first: Buffer, from: Conduit): void {
     const isEmpty = head.framing.kind === 'none'
-    this.#answer(responseFields(head), isEmpty)
-    if (first.length > 0) this.client.forward(first, from)
+    if (this.#answer(responseFields(head), isEmpty) && first.length > 0)
+      this.client.forward(first, from)
   }
 
-  #answer(fields: OutgoingHttpHeaders, endStream: boolean): void {
-    if (this.#stream.destroyed || this.#stream.headersSent) return
+  /** False where nobody can be answered any more. */
+  #answer(fields: OutgoingHttpHeaders, endStream: boolean): boolean {
+    if (!isAnswerable(this.#stream)) return false
     this.#stream.respond(fields, { endStream })
+    return true
   }
 
   hijack(): void {
@@ -100,8 +100,8 @@ export class H2Exchange implements Exchange {
       })
       const bytes = Buffer.from(`${body}\n`)
       const isHead = this.head.method === 'HEAD'
-      this.#answer(refusalFields(failure.status, this.#carrier.apiVersion, bytes.length), isHead)
-      if (!isHead) this.#stream.write(bytes)
+      const fields = refusalFields(failure.status, this.#carrier.apiVersion, bytes.length)
+      if (this.#answer(fields, isHead) && !isHead) this.#stream.write(bytes)
     }
     this.end()
   }

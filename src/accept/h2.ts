@@ -90,6 +90,10 @@ export class H2Connection implements H2Carrier {
   ): void => {
     this.#live++
     stream.once('close', this.#ended)
+    // an error of a stream is told by its end
+    stream.on('error', () => {})
+    stream.once('aborted', () => discard(stream))
+    if (stream.aborted) return void stream.destroy() // in the same packet, before it was begun
     if (++this.#opened >= H2_LIMITS.totalStreams) this.#session.close()
     const id = this.#harbour.newId()
     let head = NO_HEAD
@@ -158,6 +162,14 @@ export class H2Connection implements H2Carrier {
   drain(): void {
     this.#session.close()
   }
+}
+
+/**
+ * A client that takes its request back with RST_STREAM(NO_ERROR) leaves a stream that node keeps until somebody has read
+ * it to its end. Of those reset with another code, node lets go by itself.
+ */
+const discard = (stream: ServerHttp2Stream): void => {
+  if (stream.rstCode === H2_ERROR.NO_ERROR) stream.destroy()
 }
 
 const callOf = (

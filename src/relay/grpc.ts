@@ -8,6 +8,7 @@ import type {
 } from 'node:http2'
 import { Failure } from '../errors.ts'
 import type { Call, Exchange } from '../exchange.ts'
+import { isAnswerable } from '../transport/adopt.ts'
 import { readMessage } from './grpc-message.ts'
 
 /** RFC 9113 7. */
@@ -49,6 +50,21 @@ const fieldsOf = ({ method, fields }: Call): OutgoingHttpHeaders => {
   }
   return sent
 }
+
+/** RFC 9113 8.2.2: these are of one connection, and a stream may not have them. An engine that says them all the same is not repeated. */
+const OF_A_CONNECTION: ReadonlySet<string> = new Set([
+  'connection',
+  'http2-settings',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'transfer-encoding',
+  'upgrade',
+])
+
+/** What an engine has said, as it goes to the client. */
+const answered = (fields: IncomingHttpHeaders): OutgoingHttpHeaders =>
+  Object.fromEntries(Object.entries(fields).filter(([name]) => !OF_A_CONNECTION.has(name)))
 
 /** The value of a metadata field that occurs once, or undefined. */
 export const metadata = ({ fields }: Call, name: string): string | undefined => {
@@ -110,7 +126,7 @@ class Joint {
       // how a stream broke is told by its code, at its end
       up.on('error', () => {})
       up.on('response', (headers, flags) => this.#respond(headers, (flags & END_STREAM) !== 0))
-      up.on('trailers', (fields) => this.#conclude(fields))
+      up.on('trailers', (fields) => this.#conclude(answered(fields)))
       up.on('close', () => {
         const isReset = up.rstCode !== NO_ERROR && !isBroken()
         if (isReset) this.#reset(up.rstCode, resolve)
@@ -132,9 +148,9 @@ class Joint {
   }
 
   #respond(headers: IncomingHttpHeaders, isAll: boolean): void {
-    if (this.#down.destroyed) return
+    if (!isAnswerable(this.#down)) return
     if (isAll) this.#trailers = {}
-    this.#down.respond(headers, isAll ? { endStream: true } : { waitForTrailers: true })
+    this.#down.respond(answered(headers), isAll ? { endStream: true } : { waitForTrailers: true })
     if (!isAll) this.#up.pipe(this.#down)
   }
 

@@ -1,5 +1,5 @@
 /** Sockets as conduits: accepted ones, opened ones, and TLS. */
-import type { Http2Stream } from 'node:http2'
+import type { Http2Stream, ServerHttp2Stream } from 'node:http2'
 import { type NetConnectOpts, connect as netConnect, type Socket } from 'node:net'
 import { Conduit, KEEP_ALIVE_DELAY_MS, NOBODY, type ReadOptions } from './conduit.ts'
 import { type Accepted, rebuild } from './handle.ts'
@@ -35,6 +35,10 @@ export const adoptStream = (stream: Http2Stream): Conduit => {
   })
   return conduit
 }
+
+/** False where node would throw at an answer: one was given, or the client has reset the stream, which may live on unread. */
+export const isAnswerable = (stream: ServerHttp2Stream): boolean =>
+  !stream.destroyed && !stream.closed && !stream.headersSent
 
 /** Starts to connect; the conduit may be written to at once. */
 export const open = (options: NetConnectOpts): Conduit =>

@@ -20,6 +20,7 @@ import {
 import { answerWith, RecordingEngine } from '../support/recording-engine.ts'
 
 const PING = request('GET', '/_ping')
+const CREATE = request('POST', '/v1.51/containers/create', [['content-type', 'application/json']])
 
 test('a request over HTTP/2 reaches the engine as any other, and its answer the client', async (t) => {
   const engine = await RecordingEngine.start(t)
@@ -265,3 +266,38 @@ test('a client that never acknowledges SETTINGS is let go', async (t) => {
   await client.ended()
   t.pass('it is gone')
 })
+
+/** What is refused before anybody looks at its body, and what is judged by it. */
+const TAKEN_BACK: readonly (readonly [string, Fields, string])[] = [
+  ['refused for its Origin', [...PING, ['origin', 'x']], ''],
+  ['refused for what it names', request('GET', '/nowhere'), ''],
+  ['answered', PING, ''],
+  ['judged', CREATE, '{"Image":"a","HostConfig":{"Privileged":true}}'],
+  ['never whole', CREATE, '{"Image"'],
+]
+
+for (const [what, fields, body] of TAKEN_BACK)
+  test(`a request that is taken back with NO_ERROR is over: one that is ${what}`, async (t) => {
+    const engine = await RecordingEngine.start(t)
+    const url = await startFront(t, engine.url, { profile: 'dedicated' })
+    const reset = frame(TYPE.RST_STREAM, 0, 1, '\0\0\0\0')
+    const data = body === '' ? [] : [frame(TYPE.DATA, body.endsWith('}') ? END_STREAM : 0, 1, body)]
+    for (const isOnePacket of [true, false]) {
+      const client = h2Client(t, url).greet()
+      const head = frame(
+        TYPE.HEADERS,
+        END_HEADERS | (body === '' ? END_STREAM : 0),
+        1,
+        block(fields),
+      )
+      if (isOnePacket) client.send(Buffer.concat([head, ...data, reset]))
+      else {
+        client.send(head, ...data)
+        await new Promise((resolve) => setTimeout(resolve, 20))
+        client.send(reset)
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      client.headers(3, PING)
+      t.equal(await client.answered(3), 200, 'the connection lives on')
+    }
+  })

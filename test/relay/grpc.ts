@@ -11,6 +11,16 @@ import { connect as dial } from 'node:net'
 import { Duplex } from 'node:stream'
 import { type Test, test } from 'tap'
 import { startFront } from '../support/front.ts'
+import {
+  block,
+  END_HEADERS,
+  END_STREAM,
+  type Fields,
+  frame,
+  h2Client,
+  request,
+  TYPE,
+} from '../support/h2-client.ts'
 import { type Asked, RecordingEngine } from '../support/recording-engine.ts'
 
 type Serve = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, list: string[]) => void
@@ -216,6 +226,69 @@ test('an engine that dies is a status of the call', async (t) => {
   for (const socket of engine.sockets) socket.destroy()
   const { trailers } = await result(stream)
   t.match(trailers, { 'grpc-status': '14', 'grpc-message': 'berth: the engine closed' })
+})
+
+/** An engine whose frames are written by hand, once /grpc has been upgraded. */
+const rawBuilder = async (t: Test, frames: readonly Buffer[]): Promise<string> => {
+  const engine = await RecordingEngine.start(t)
+  engine.answer = ({ socket }) => {
+    socket.write(SWITCH)
+    socket.write(Buffer.concat([frame(TYPE.SETTINGS, 0, 0), ...frames]))
+  }
+  return startFront(t, engine.url, { profile: 'dedicated' })
+}
+
+test('what an engine may not say on a stream is not repeated', async (t) => {
+  const head = (fields: Fields, flags: number) =>
+    frame(TYPE.HEADERS, END_HEADERS | flags, 1, block([[':status', '200'], ...fields]))
+  const connectionFields: Fields = [
+    ['http2-settings', 'x'],
+    ['keep-alive', '5'],
+    ['te', 'gzip'],
+  ]
+  const last = block([['grpc-status', '0'], ...connectionFields])
+  const inHead = [head([['grpc-status', '0'], ...connectionFields], END_STREAM)]
+  const inTrailers = [head([], 0), frame(TYPE.HEADERS, END_HEADERS | END_STREAM, 1, last)]
+  for (const frames of [inHead, inTrailers]) {
+    const url = await rawBuilder(t, frames)
+    const { hostname, port } = new URL(url.replace('tcp', 'http'))
+    const session = connect(`http://${hostname}:${port}`)
+    session.on('error', () => {})
+    t.teardown(() => session.destroy())
+    const { headers, trailers } = await result(call(session, STATUS).end())
+    const said = { ...headers, ...trailers }
+    t.match(said, { ':status': 200, 'grpc-status': /^(?:0|14)$/ })
+    t.notHas(said, { 'http2-settings': 'x' })
+    const after = h2Client(t, url).greet().headers(1, request('GET', '/nowhere'))
+    t.equal(await after.answered(1), 404, 'and berth lives on')
+  }
+})
+
+test('a call that is taken back with NO_ERROR is over for both sides', {
+  timeout: 10_000,
+}, async (t) => {
+  let heard: (() => void) | undefined
+  const ended = new Promise<void>((resolve) => {
+    heard = resolve
+  })
+  let begun: (() => void) | undefined
+  const asked = new Promise<void>((resolve) => {
+    begun = resolve
+  })
+  const { session } = await startBuilder(t, (stream, headers, list) => {
+    if (headers[':path'] === INFO) return echo(stream, headers, list)
+    // it reads nothing, so that berth stops reading too
+    stream.on('close', () => heard?.())
+    begun?.()
+  })
+  const stream = call(session, SESSION)
+  stream.write(Buffer.alloc(224 << 10))
+  await asked
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  stream.close(0)
+  await ended
+  const { trailers } = await result(call(session, INFO).end(grpc('again')))
+  t.match(trailers, { 'grpc-status': '0' }, 'and the connection lives on')
 })
 
 test('an engine that cannot be had is 14, and the next call tries again', async (t) => {
