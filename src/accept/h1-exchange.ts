@@ -147,7 +147,9 @@ export class H1Exchange implements Exchange {
         this.#closes,
       ),
     )
-    this.#carrier.finished(!this.#closes)
+    if (this.#closes) return this.#carrier.finished(false)
+    // who does not read what he is told is not listened to
+    client.whenTaken(() => this.#carrier.finished(true))
   }
 
   #message(failure: Failure): string {

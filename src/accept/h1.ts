@@ -41,6 +41,9 @@ const FAREWELL_MS = 500
 /** How long and how much of an unwanted body is read and thrown away, so that the refusal is not lost in a reset. */
 const LINGER_MS = 2000
 const LINGER_BYTES = 1 << 20
+/** So much of the requests behind one that is under way is read, as only who reads hears that a client has gone. */
+const AHEAD_BYTES = 16384
+const NOTHING = Buffer.alloc(0)
 
 type State = 'fresh' | 'idle' | 'head' | 'busy' | 'lingering' | 'closed'
 
@@ -55,6 +58,8 @@ export class H1Connection implements Receiver, Carrier {
   #exchange: H1Exchange | undefined
   #sniffed = ''
   #lingered = 0
+  /** What has come behind the request that is under way. */
+  #ahead: Buffer = NOTHING
   #timer: NodeJS.Timeout | undefined
   readonly #objection: Failure | undefined
 
@@ -86,9 +91,7 @@ export class H1Connection implements Receiver, Carrier {
   received(bytes: Buffer): void {
     switch (this.#state) {
       case 'busy':
-        // the next request of a pipeline: it waits its turn in the kernel
-        this.conduit.hold()
-        this.conduit.unread(bytes)
+        this.#readAhead(bytes)
         return
       case 'lingering':
         this.#lingered += bytes.length
@@ -102,6 +105,21 @@ export class H1Connection implements Receiver, Carrier {
       default:
         this.#readHead(bytes)
     }
+  }
+
+  /** The next requests of a pipeline: they wait their turn, what is more than a little of them in the kernel. */
+  #readAhead(bytes: Buffer): void {
+    if (this.#ahead.length + bytes.length > AHEAD_BYTES) this.conduit.hold()
+    if (this.#ahead.length === 0 && bytes.length > AHEAD_BYTES) this.conduit.unread(bytes)
+    else this.#ahead = Buffer.concat([this.#ahead, bytes])
+  }
+
+  /** What was read ahead is delivered next, to whoever receives then. */
+  #giveBack(): void {
+    if (this.#ahead.length === 0) return
+    this.conduit.hold()
+    this.conduit.unread(this.#ahead)
+    this.#ahead = NOTHING
   }
 
   /** Looks at the first bytes of the connection, and hands them to whoever speaks what they are. */
@@ -143,10 +161,10 @@ export class H1Connection implements Receiver, Carrier {
 
   #begin(head: RequestHead, bytes: Buffer, end: number): void {
     this.#state = 'busy'
-    if (end < bytes.length || head.framing.kind !== 'none') {
+    if (head.framing.kind !== 'none') {
       this.conduit.hold()
       this.conduit.unread(bytes.subarray(end))
-    }
+    } else if (end < bytes.length) this.#readAhead(bytes.subarray(end))
     const exchange = new H1Exchange(head, this)
     this.#exchange = exchange
     try {
@@ -170,6 +188,7 @@ export class H1Connection implements Receiver, Carrier {
   takeBack(): void {
     this.conduit.receiver = this
     if (this.conduit.hasEnded) this.ended()
+    this.conduit.flow()
   }
 
   becomeH2(objection: Failure | undefined): void {
@@ -181,19 +200,28 @@ export class H1Connection implements Receiver, Carrier {
 
   hijacked(): void {
     clearTimeout(this.#timer)
+    this.#giveBack()
   }
 
   finished(reusable: boolean): void {
     this.#exchange = undefined
     clearTimeout(this.#timer)
-    if (!reusable || this.conduit.hasEnded || this.isDraining) {
+    this.#giveBack()
+    const { conduit } = this
+    if (!reusable || this.isDraining || (conduit.hasEnded && !conduit.hasUnread)) {
       this.#linger()
       return
     }
     this.#state = 'idle'
     this.#since = this.#harbour.now
-    this.conduit.receiver = this
-    this.conduit.flow()
+    conduit.receiver = this
+    // a pipeline of requests that are refused at once would keep everybody else waiting
+    if (conduit.hasUnread) setImmediate(this.#goOn)
+    else conduit.flow()
+  }
+
+  readonly #goOn = (): void => {
+    if (this.#state === 'idle' && !this.conduit.hasFinished) this.conduit.flow()
   }
 
   /** Half-closes, and reads what still comes for a while: closing on unread bytes would reset the answer away. */

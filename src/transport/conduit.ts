@@ -84,6 +84,8 @@ export class Conduit implements Writer {
   #isDelivering = false
   #endTold = false
   #unread: Buffer | undefined
+  /** What is delivered of it just now. */
+  #given: Buffer | undefined
   /** The large buffer this stream reads into, while it is fast. */
   #loan: Buffer | undefined
   /** True while a write of `#loan`'s bytes is under way: they may not be read over. */
@@ -169,19 +171,23 @@ export class Conduit implements Writer {
     while (this.#unread !== undefined && !this.#isStopped()) {
       const bytes = this.#unread
       this.#unread = undefined
+      this.#given = bytes
       this.receiver.received(bytes, this)
     }
+    this.#given = undefined
     this.#isDelivering = false
     if (this.#isStopped() || this.isGone) return
     if (this.#isPaused) this.#resume()
     this.#tellEnd()
   }
 
-  /** Gives back bytes that were read too far. They are copied, and delivered again by the next `flow`. */
-  unread(bytes: Uint8Array): void {
+  /** Gives back bytes that were read too far. They are copied, once, and delivered again by the next `flow`; so is the end. */
+  unread(bytes: Buffer): void {
     if (bytes.length === 0) return
-    this.#unread =
-      this.#unread === undefined ? Buffer.from(bytes) : Buffer.concat([bytes, this.#unread])
+    this.#endTold = false
+    const isCopy = bytes.buffer === this.#given?.buffer
+    if (this.#unread !== undefined) this.#unread = Buffer.concat([bytes, this.#unread])
+    else this.#unread = isCopy ? bytes : Buffer.from(bytes)
   }
 
   /** True when bytes wait to be delivered. */

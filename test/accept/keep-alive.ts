@@ -1,4 +1,5 @@
 /** One connection, many requests: their order, and when the connection ends. */
+import { connect } from 'node:net'
 import { test } from 'tap'
 import { startFront } from '../support/front.ts'
 import { rawClient } from '../support/raw-client.ts'
@@ -112,4 +113,44 @@ test('a refusal that leaves the connection in step keeps it; its message says wh
   const { message } = JSON.parse(client.responses[0]!.body)
   t.match(message, /^berth: .*other\.example.*\(request [0-9a-z-]+\)$/)
   t.match(client.responses[0]!.head, /^Api-Version: [0-9.]+\r$/m)
+})
+
+const REFUSED = get(1).replace('Host: d', 'Host: other.example')
+
+test('pipelined refusals leave everybody else his turn', async (t) => {
+  const engine = await RecordingEngine.start(t)
+  const client = rawClient(t, await startFront(t, engine.url))
+  const count = 500
+  let turns = 0
+  let isOver = false
+  const turn = (): void => {
+    turns++
+    if (!isOver) setImmediate(turn)
+  }
+  turn()
+  client.send(REFUSED.repeat(count))
+  await client.until('all answers', ({ text }) => text.split('HTTP/1.1 403').length > count)
+  isOver = true
+  t.ok(turns >= count, `${count} refusals in ${turns} turns`)
+})
+
+test('a client that does not read its refusals is not listened to', {
+  timeout: 60_000,
+}, async (t) => {
+  const engine = await RecordingEngine.start(t)
+  const { hostname, port } = new URL((await startFront(t, engine.url)).replace('tcp:', 'http:'))
+  const socket = connect({ host: hostname, port: Number(port) })
+  socket.on('error', () => {})
+  t.teardown(() => socket.destroy())
+  // more than what the kernel keeps of both directions
+  const burst = Buffer.from(REFUSED.repeat(32 << 10))
+  const bursts = 20
+  for (let n = 0; n < bursts; n++) socket.write(burst)
+  const taken = () => socket.bytesWritten - socket.writableLength
+  for (let [before, still] = [-1, 0]; still < 10 && socket.writableLength > 0; ) {
+    still = before === taken() ? still + 1 : 0
+    before = taken()
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  t.ok(taken() < burst.length * (bursts - 1), `${taken()} bytes of ${burst.length * bursts}`)
 })
