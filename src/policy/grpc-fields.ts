@@ -10,6 +10,11 @@ const FIXED32 = 5
 /** protobuf's own bound. Go's generated decoders keep the low 32 bits of a longer number, and so would take it for another field. */
 const MAX_FIELD = (1 << 29) - 1
 
+/** Fields of one message, whose map entries are one each: a build of hundreds of arguments has hundreds. */
+const MAX_FIELDS = 65_536
+/** Values of one field that is read. */
+const MAX_VALUES = 256
+
 const malformed = (what: string): Failure =>
   new Failure('MALFORMED_BODY', `the build request is not plain protobuf: ${what}`)
 
@@ -68,6 +73,13 @@ const readText = (bytes: Uint8Array): string => {
   }
 }
 
+const keep = (found: Map<number, string[]>, field: number, value: string): void => {
+  const values = found.get(field)
+  if (values === undefined) found.set(field, [value])
+  else if (values.push(value) > MAX_VALUES)
+    throw malformed(`more than ${MAX_VALUES} values of field ${field}`)
+}
+
 /**
  * @param wanted numbers of fields that are text; every value of one is returned, in order
  * @throws Failure MALFORMED_BODY
@@ -78,14 +90,15 @@ export const readFields = (
 ): ReadonlyMap<number, readonly string[]> => {
   const found = new Map<number, string[]>()
   const cursor: Cursor = { bytes: message, at: 0 }
-  while (cursor.at < message.length) {
+  for (let count = 0; cursor.at < message.length; count++) {
+    if (count === MAX_FIELDS) throw malformed(`more than ${MAX_FIELDS} fields`)
     const tag = readVarint(cursor)
     const field = Math.floor(tag / 8)
     const type = tag % 8
     if (field === 0 || field > MAX_FIELD) throw malformed('a field number out of range')
     if (type === BYTES) {
       const bytes = take(cursor, readVarint(cursor))
-      if (wanted.has(field)) found.set(field, [...(found.get(field) ?? []), readText(bytes)])
+      if (wanted.has(field)) keep(found, field, readText(bytes))
       continue
     }
     if (wanted.has(field)) throw malformed('a text field of another type')

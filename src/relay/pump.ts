@@ -1,11 +1,12 @@
 /** Copies one framed body from a conduit to another, and stops exactly at its end. */
+import { asFailure, type Failure } from '../errors.ts'
 import type { Conduit, Receiver } from '../transport/conduit.ts'
 import { type BodyTracker, trackBody } from '../wire/body.ts'
 import type { OnData } from '../wire/chunked.ts'
 import type { Framing } from '../wire/head.ts'
 import type { Watch } from './errand.ts'
 
-/** Hears how a body ended; one of the three, once. */
+/** Hears how a body ended; one of the four, once. */
 export interface PumpOwner {
   /** The body has passed to its end and been taken by the sink. Bytes behind it wait in the source. */
   pumped(pump: Pump): void
@@ -13,6 +14,8 @@ export interface PumpOwner {
   pumpCut(pump: Pump, error: Error | undefined): void
   /** The bytes are no such body. */
   pumpBroken(pump: Pump): void
+  /** The body has come to its end, and what was to be done then could not be: nobody is to take it for done. */
+  pumpFailed(pump: Pump, failure: Failure): void
 }
 
 /** What becomes of chunk lines: they stay, or not, as they are; are taken away; are put in. */
@@ -96,8 +99,11 @@ export class Pump implements Receiver {
 
   #finish(): void {
     this.#over()
-    if (this.#watch === undefined) this.#sayEnd()
-    else void this.#watch.ended().then(() => this.#sayEnd())
+    if (this.#watch === undefined) return this.#sayEnd()
+    this.#watch.ended().then(
+      () => this.#sayEnd(),
+      (error) => this.#owner.pumpFailed(this, asFailure(error)),
+    )
   }
 
   #sayEnd(): void {

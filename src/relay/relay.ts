@@ -366,6 +366,10 @@ class Relay implements Asker, PumpOwner, Follower {
     else this.#fail(new Failure('MALFORMED_RESPONSE', 'broken chunk framing'))
   }
 
+  pumpFailed(_: Pump, failure: Failure): void {
+    this.#fail(failure)
+  }
+
   /** Go closes a connection on a body that its handler did not read, without saying so: the next POST would be lost on it. */
   #wasRefusedMidway(): boolean {
     const { isStream } = this.#connection

@@ -104,6 +104,16 @@ test('what is read is what was written, and nothing else is ever thrown', async 
   )
 })
 
+test('a message of more fields than a build has is refused', async (t) => {
+  const wanted = new Set([9])
+  const many = (count: number, n: number) =>
+    message(...Array.from({ length: count }, () => text(n, 'a')))
+  t.equal(readFields(many(256, 9), wanted).get(9)?.length, 256)
+  t.throws(() => readFields(many(257, 9), wanted), { code: 'MALFORMED_BODY' })
+  t.equal(readFields(many(65_536, 8), wanted).size, 0)
+  t.throws(() => readFields(many(65_537, 8), wanted), { code: 'MALFORMED_BODY' })
+})
+
 test('methods outside the table are refused, and named only if they look like one', async (t) => {
   t.equal(treatmentOf('/moby.buildkit.v1.Control/Solve'), 'solve')
   t.equal(treatmentOf('/moby.buildkit.v1.Control/Session'), 'session')

@@ -179,12 +179,15 @@ test('an answer until the connection ends is one, and ends the connection', asyn
 
 test('a client that leaves frees its engine connection at once', async (t) => {
   const engine = await RecordingEngine.start(t)
-  const url = await startFront(t, engine.url)
+  const url = await startFront(t, engine.url, { profile: 'dedicated' })
   engine.answer = ({ socket, request }) => {
     if (request.target.includes('events')) socket.write(`${HEAD}5\r\nhello\r\n`)
   }
   const requests = [
     'GET /v1.44/events HTTP/1.1\r\nHost: d\r\n\r\n',
+    // what comes behind a request is not to hide that nobody waits for its answer
+    'GET /v1.44/events HTTP/1.1\r\nHost: d\r\n\r\nG',
+    'POST /v1.44/containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{"Image":"a"}',
     'POST /v1.44/containers/x/wait HTTP/1.1\r\nHost: d\r\n\r\n',
     'POST /v1.44/containers/x/wait HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}',
   ]
@@ -198,4 +201,27 @@ test('a client that leaves frees its engine connection at once', async (t) => {
       await engine.until('its end', ({ sockets }) => sockets.size === 0)
       t.ok(performance.now() - started < 1000, `${end} behind ${request.slice(0, 40)}`)
     }
+})
+
+test('a pull that cannot be noted down is no pull, and ends nothing else', async (t) => {
+  const engine = await RecordingEngine.start(t)
+  const url = await startFront(t, engine.url, {
+    profile: 'ci',
+    file: 'policies: {ci: {extends: dedicated, images: ["docker.io/library/*"]}}',
+  })
+  const said = `{"status":"Digest: sha256:${'a'.repeat(64)}"}\n{"status":"Status: Downloaded newer image for a:latest"}\n`
+  engine.answer = ({ socket, request }) => {
+    if (request.target.includes('/images/create'))
+      socket.write(`${HEAD}${said.length.toString(16)}\r\n${said}\r\n0\r\n\r\n`)
+    // what berth asks about the image, before it notes where that came from
+    else socket.write('HTTP/1.1 500 Internal Server Error\r\nContent-Length: 2\r\n\r\n{}')
+  }
+  const client = rawClient(t, url).send(
+    'POST /v1.44/images/create?fromImage=a&tag=latest HTTP/1.1\r\nHost: d\r\n\r\n',
+  )
+  t.equal(await client.ended(), 'reset')
+  t.match(client.text, /Downloaded newer image/)
+  t.equal(client.responses.length, 0, 'its end is not said')
+  const other = rawClient(t, url).send(PING)
+  await other.until('an answer', ({ statuses }) => statuses.length === 1)
 })
