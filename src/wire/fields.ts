@@ -81,9 +81,12 @@ export interface RequestField {
 interface ResponseFieldRow {
   readonly class: 'wire' | 'forward'
   readonly spelling: string
+  /** A list that may come in several lines (RFC 9110 5.3). Of every other field that is forwarded, the first line counts. */
+  readonly repeats?: true
 }
 
 const forward = (spelling: string): ResponseFieldRow => ({ class: 'forward', spelling })
+const list = (spelling: string): ResponseFieldRow => ({ ...forward(spelling), repeats: true })
 const wire = (spelling: string): ResponseFieldRow => ({ class: 'wire', spelling })
 
 export const RESPONSE_FIELDS: Readonly<Record<string, ResponseFieldRow>> = {
@@ -93,7 +96,7 @@ export const RESPONSE_FIELDS: Readonly<Record<string, ResponseFieldRow>> = {
   upgrade: wire('Upgrade'),
   'api-version': forward('Api-Version'),
   'builder-version': forward('Builder-Version'),
-  'cache-control': forward('Cache-Control'),
+  'cache-control': list('Cache-Control'),
   'content-disposition': forward('Content-Disposition'),
   'content-encoding': forward('Content-Encoding'),
   'content-type': forward('Content-Type'),
@@ -108,8 +111,8 @@ export const RESPONSE_FIELDS: Readonly<Record<string, ResponseFieldRow>> = {
   'sec-websocket-protocol': forward('Sec-WebSocket-Protocol'),
   server: forward('Server'),
   swarm: forward('Swarm'),
-  vary: forward('Vary'),
-  warning: forward('Warning'),
-  'www-authenticate': forward('Www-Authenticate'),
+  vary: list('Vary'),
+  warning: list('Warning'),
+  'www-authenticate': list('Www-Authenticate'),
   'x-docker-container-path-stat': forward('X-Docker-Container-Path-Stat'),
 }

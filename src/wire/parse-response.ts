@@ -47,6 +47,19 @@ const valueStart = (text: string, from: number, to: number): number => {
   return at
 }
 
+/** @throws Failure where `text[from, to)` is no field */
+const colonIn = (text: string, from: number, to: number): number => {
+  const colon = text.indexOf(':', from)
+  if (
+    colon <= from ||
+    colon >= to ||
+    !isAll(text, TOKEN, from, colon) ||
+    !isAll(text, VALUE, colon + 1, to)
+  )
+    throw malformed('header field')
+  return colon
+}
+
 const parseFields = (text: string, from: number): Fields => {
   const fields: Fields = {
     forwarded: '',
@@ -56,23 +69,18 @@ const parseFields = (text: string, from: number): Fields => {
     upgrade: undefined,
     apiVersion: undefined,
   }
+  const seen = new Set<string>()
   let count = 0
   for (let at = from; at < text.length; ) {
     const end = endOfLine(text, at)
     if (++count > MAX_FIELDS) throw malformed(`more than ${MAX_FIELDS} header fields`)
-    const colon = text.indexOf(':', at)
-    if (
-      colon <= at ||
-      colon >= end ||
-      !isAll(text, TOKEN, at, colon) ||
-      !isAll(text, VALUE, colon + 1, end)
-    )
-      throw malformed('header field')
+    const colon = colonIn(text, at, end)
     const row = rowOf(text.slice(at, colon))
     if (row !== undefined) {
       const value = text.slice(valueStart(text, colon + 1, end), end).trimEnd()
       if (row.class === 'wire') keep(fields, row.name, value)
-      else {
+      else if (row.repeats || !seen.has(row.name)) {
+        seen.add(row.name)
         fields.forwarded += `${row.spelling}: ${value}\r\n`
         if (row.name === 'api-version') fields.apiVersion = value
       }

@@ -74,6 +74,14 @@ test('HEAD and 304 keep the length they announce, and have no body', async (t) =
   t.notMatch(writeResponseHead('GET', empty, empty.framing, false), /Content-Length/)
 })
 
+test('of a field that comes twice the first line counts, unless it is a list', async (t) => {
+  const { fields } = read(
+    t,
+    'HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nVary: a\r\ncontent-type: c/d\r\nVary: b\r\nContent-Length: 0\r\n\r\n',
+  )
+  t.equal(fields, 'Content-Type: a/b\r\nVary: a\r\nVary: b\r\n')
+})
+
 test('a malformed head is refused', async (t) => {
   const ok = 'HTTP/1.1 200 OK\r\n'
   const rows = [
