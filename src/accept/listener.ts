@@ -6,7 +6,7 @@ import { adopt, adoptPlain, release } from '../transport/adopt.ts'
 import { type Conduit, SEND_BEFORE_RESET_MS } from '../transport/conduit.ts'
 import type { Accepted } from '../transport/handle.ts'
 import type { ListenAddress } from './address.ts'
-import { type Door, openDoor } from './door.ts'
+import { type Door, openDoors } from './door.ts'
 import { awaitFirst, NOT_YET } from './first-bytes.ts'
 import { H1Connection, type Harbour, type Limits } from './h1.ts'
 import { refusal } from './h1-exchange.ts'
@@ -51,7 +51,7 @@ export class Listeners implements Harbour {
   now = 0
   isDraining = false
   readonly #options: ListenerOptions
-  readonly #doors: Door[] = []
+  #doors: readonly Door[] = []
   readonly #connections = new Set<H1Connection | H2Connection>()
   readonly #sweep: NodeJS.Timeout
   readonly #probation = new Probation()
@@ -143,14 +143,13 @@ export class Listeners implements Harbour {
   }
 
   /**
-   * Starts to listen.
-   * @returns where: the address with the port that the system chose, if it was asked to
-   * @throws what the system says, for example EADDRINUSE
+   * Starts to listen at all of them, or at none.
+   * @returns where: the addresses with the ports that the system chose, where it was asked to
+   * @throws ListenError
    */
-  async listen(address: ListenAddress): Promise<string> {
-    const door = await openDoor(address, this.take)
-    this.#doors.push(door)
-    return door.url
+  async listen(addresses: readonly ListenAddress[]): Promise<string[]> {
+    this.#doors = await openDoors(addresses, this.take)
+    return this.#doors.map(({ url }) => url)
   }
 
   /** Takes a connection that was accepted here or by another process. */

@@ -102,12 +102,10 @@ export class Berth {
     })
   }
 
-  /** @throws the system's own error, naming the address */
+  /** @throws ListenError */
   async start(): Promise<void> {
     if (isWorker()) takeFromPrimary(this.#listeners.take)
-    else
-      for (const address of listenAddresses(this.#config))
-        this.urls.push(await this.#listeners.listen(address))
+    else this.urls.push(...(await this.#listeners.listen(listenAddresses(this.#config))))
     this.log.info({ listen: this.urls }, 'ready')
   }
 

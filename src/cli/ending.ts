@@ -1,5 +1,6 @@
 /** How a command that failed ends: its exit code, and what it says. */
 import { CommanderError } from 'commander'
+import { ListenError } from '../accept/door.ts'
 import { ConfigError } from '../config/config.ts'
 import { Failure, type FailureCode } from '../errors.ts'
 import { CommandError } from './io.ts'
@@ -41,7 +42,7 @@ export const endingOf = (error: unknown): Ending => {
     return { exitCode: error.exitCode === 0 ? 0 : 2, says: undefined }
   if (error instanceof CommandError) return { exitCode: error.exitCode, says: error.message }
   if (error instanceof Failure && error.code !== 'INTERNAL') return ofFailure(error)
-  if (error instanceof ConfigError || isSystemError(error))
+  if (error instanceof ConfigError || error instanceof ListenError || isSystemError(error))
     return { exitCode: 2, says: error.message }
   return {
     exitCode: 70,

@@ -2,7 +2,7 @@
 import cluster, { type Worker } from 'node:cluster'
 import { once } from 'node:events'
 import type { ListenAddress } from '../accept/address.ts'
-import { type Door, openDoor } from '../accept/door.ts'
+import { openDoors } from '../accept/door.ts'
 import { type Accepted, discard } from '../transport/handle.ts'
 import type { Io } from './io.ts'
 import { CommandError } from './io.ts'
@@ -106,7 +106,7 @@ const end = async (worker: Worker | undefined): Promise<void> => {
 /**
  * Runs `count` copies of this process until a signal says stop; one that dies is replaced. Records are shared through
  * the store; quotas and connection limits hold for each worker.
- * @throws CommandError when they cannot start, or what the system says of an address
+ * @throws CommandError when they cannot start, or ListenError
  */
 export const runWorkers = async (
   io: Io,
@@ -133,8 +133,7 @@ export const runWorkers = async (
     })
   }
   await Promise.all(Array.from({ length: count }, () => start().then(employ)))
-  const doors: Door[] = []
-  for (const address of addresses) doors.push(await openDoor(address, deal.give))
+  const doors = await openDoors(addresses, deal.give)
   for (const { url } of doors) io.out(`listening on ${url}`)
   await io.stopped
   isStopping = true
