@@ -1,10 +1,15 @@
 /** `berth tenant`: what operators type, what they read, and what the shell learns. */
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
 import { openRecords } from '../../src/cli/tenancy.ts'
 import { createRegistry } from '../../src/tenant/registry.ts'
+import { startFront } from '../support/front.ts'
 import { type Ended, runProgram } from '../support/program.ts'
+import { RecordingEngine } from '../support/recording-engine.ts'
 import { startRedis } from '../support/redis.ts'
+import { openTenancy } from '../support/tenancy.ts'
+import { startTlsFront } from '../support/tls-front.ts'
 
 /** Commands on records of the test's own. */
 const office = (t: Test) => {
@@ -53,6 +58,7 @@ test('a tenant is added; its key is printed once and never again', async (t) => 
 test('an endpoint is an address or a name', async (t) => {
   const { tenant, json } = office(t)
   t.match(await json('add', 'a', '--endpoint', 'tcp://10.0.0.7:2375'), { endpoint: /^tcp:/ })
+  t.match(await json('add', 'e', '--endpoint', 'tls://e:2376'), { endpoint: 'tls://e:2376' })
   t.match(await json('add', 'b', '--endpoint', 'gpu-box.1'), { endpoint: 'gpu-box.1' })
   t.match(await json('add', 'c'), { endpoint: 'default' })
   for (const endpoint of ['tcp://10.0.0.7', 'unix://relative', 'http://a', 'a b', '']) {
@@ -61,6 +67,21 @@ test('an endpoint is an address or a name', async (t) => {
     t.match(err, /^berth: .*endpoint.*\n?$/, endpoint)
   }
   t.match(await json('change', 'c', '--endpoint', 'unix:///x'), { endpoint: 'unix:///x' })
+  t.match(await json('change', 'c', '--endpoint', 'tls://[::1]:1'), { endpoint: 'tls://[::1]:1' })
+})
+
+test('a tenant is served by an engine behind TLS whose authority the system knows', async (t) => {
+  const engine = await RecordingEngine.start(t)
+  const front = await startTlsFront(t, Number(new URL(await startFront(t, engine.url)).port))
+  const tenancy = await openTenancy(t)
+  const ca = join(tenancy.state, 'engines-ca.pem')
+  writeFileSync(ca, front.certificates.ca)
+  const { key } = JSON.parse(
+    await tenancy.order('tenant', 'add', 'ann', '--endpoint', front.url, '--json'),
+  )
+  const berth = await tenancy.serve({ env: { NODE_EXTRA_CA_CERTS: ca } })
+  await tenancy.order('context', 'ann', '--header', '--key', key, '--address', berth.url)
+  t.equal(engine.requests.length, 1, 'its ping has reached the engine')
 })
 
 test('keys in host names need leave, which has limits and can be taken back', async (t) => {
