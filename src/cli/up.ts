@@ -1,22 +1,26 @@
 /** `berth up`: everything on this machine, with an engine of its own where none is running. */
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { parseEngineAddress } from '../upstream/address.ts'
+import { type ConfigSources, readConfig, readOperatorConfig } from '../config/config.ts'
+import { DEFAULT_ENDPOINT } from '../endpoint/directory.ts'
+import { parseEngineAddress, printEngineAddress } from '../upstream/address.ts'
 import { Berth } from './berth.ts'
 import { askVersion } from './engine-version.ts'
+import { namedEngines } from './engines.ts'
 import type { Io } from './io.ts'
 import { type PrivateEngine, startPrivateEngine } from './private-engine.ts'
-import { configFrom } from './serve.ts'
+import { sourcesFrom } from './serve.ts'
 
 const LOCAL_ENGINE = 'unix:///var/run/docker.sock'
 const USUAL_ADDRESS = 'tcp://127.0.0.1:2375'
 const ANY_PORT = 'tcp://127.0.0.1:0'
+const DEFAULTS = { log: 'warn', profile: 'open' }
 
 export const up = async (io: Io, flags: Record<string, unknown>): Promise<void> => {
-  const named = (flags.engine as string | undefined) ?? io.env.BERTH_ENGINE
-  const local = named ?? LOCAL_ENGINE
-  let version = await askVersion(parseEngineAddress(local))
-  let engine = local
+  const sources = sourcesFrom(io, { ...flags, anonymous: true })
+  const named = namedEngines(readOperatorConfig(sources)).get(DEFAULT_ENDPOINT)?.address
+  let address = named ?? parseEngineAddress(LOCAL_ENGINE)
+  let version = await askVersion(address)
   let ours: PrivateEngine | undefined
   if (version === undefined && named === undefined) {
     io.out(
@@ -29,17 +33,12 @@ export const up = async (io: Io, flags: Record<string, unknown>): Promise<void> 
         io.env.BERTH_STATE ??
         join(io.env.XDG_STATE_HOME ?? join(homedir(), '.local', 'state'), 'berth'),
     })
-    engine = ours.url
-    version = await askVersion(parseEngineAddress(engine))
+    address = parseEngineAddress(ours.url)
+    version = await askVersion(address)
   }
   try {
-    const berth = await startWhereFree(io, {
-      log: 'warn',
-      anonymous: true,
-      profile: 'open',
-      ...flags,
-      engine,
-    })
+    const engine = printEngineAddress(address)
+    const berth = await startWhereFree({ ...sources, defaults: { ...DEFAULTS, engine } })
     report(io, berth, engine, version, ours)
     await io.stopped
     await berth.stop()
@@ -49,18 +48,18 @@ export const up = async (io: Io, flags: Record<string, unknown>): Promise<void> 
 }
 
 /** The usual port, or any other when somebody has it already and nobody asked for that one. */
-const startWhereFree = async (io: Io, flags: Record<string, unknown>): Promise<Berth> => {
-  const chosen = flags.listen !== undefined || io.env.BERTH_LISTEN !== undefined
+const startWhereFree = async (sources: ConfigSources): Promise<Berth> => {
   const start = async (listen: object): Promise<Berth> => {
-    const berth = await Berth.create(configFrom(io, { ...flags, ...listen }))
+    const defaults = { ...sources.defaults, ...listen }
+    const berth = await Berth.create(readConfig({ ...sources, defaults }))
     await berth.start()
     return berth
   }
-  if (chosen) return start({})
   try {
     return await start({ listen: [USUAL_ADDRESS] })
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+    const isChosen = readOperatorConfig(sources).listen !== undefined
+    if (isChosen || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
     return start({ listen: [ANY_PORT] })
   }
 }

@@ -196,6 +196,8 @@ export type OperatorConfig = Readonly<z.infer<typeof OPERATOR_SCHEMA>>
 
 /** Where a value comes from, weakest first; the name is for error messages. */
 export interface ConfigSources {
+  /** What a command takes where nobody says otherwise, by config key. */
+  readonly defaults?: Readonly<Record<string, unknown>>
   /** The text of berth.yaml, if there is one. */
   readonly file?: { readonly name: string; readonly text: string }
   readonly env: Readonly<Record<string, string | undefined>>
@@ -289,7 +291,7 @@ const read = <Schema extends z.ZodType>(
   schema: Schema,
   sources: ConfigSources,
 ): Readonly<z.infer<Schema>> => {
-  const tree = fromFile(sources.file)
+  const tree: Tree = { ...sources.defaults, ...fromFile(sources.file) }
   for (const [name, value] of Object.entries(sources.env)) {
     if (!name.startsWith('BERTH_') || value === undefined || OTHER_VARIABLES.has(name)) continue
     const row = ENVIRONMENT[name]

@@ -1,0 +1,21 @@
+/** What a config is made of: which source wins, and what is said of a value that does not fit. */
+import { test } from 'tap'
+import { type ConfigSources, readConfig } from '../../src/config/config.ts'
+
+test('defaults give way to the file, the file to variables, variables to flags', async (t) => {
+  const all = {
+    defaults: { listen: ['tcp://127.0.0.1:1'], profile: 'of a command', log: 'warn' },
+    file: { name: 'berth.yaml', text: 'profile: of the file' },
+    env: { BERTH_PROFILE: 'of a variable' },
+    flags: { profile: 'of a flag' },
+  }
+  const weaker: readonly (readonly [ConfigSources, profile: string])[] = [
+    [all, 'of a flag'],
+    [{ ...all, flags: {} }, 'of a variable'],
+    [{ ...all, flags: {}, env: {} }, 'of the file'],
+    [{ defaults: all.defaults, flags: {}, env: {} }, 'of a command'],
+    [{ flags: { listen: ['tcp://127.0.0.1:1'] }, env: {} }, 'dedicated'],
+  ]
+  for (const [sources, profile] of weaker) t.equal(readConfig(sources).profile, profile)
+  t.equal(readConfig(all).log, 'warn')
+})
