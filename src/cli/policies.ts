@@ -23,6 +23,12 @@ export const policiesOf = (config: Pick<Config, 'policies'>): Readonly<Record<st
   }
 }
 
+/** The policy of this name, if there is one; what every object has (`constructor`) is none. */
+export const policyCalled = (
+  name: string,
+  policies: Readonly<Record<string, Policy>>,
+): Policy | undefined => (Object.hasOwn(policies, name) ? policies[name] : undefined)
+
 /** What the plan adds, and who the owner is. */
 export const termsOf = (
   config: Pick<Config, 'plans'>,
@@ -58,7 +64,7 @@ export const createPolicyFor = (config: Config): Stages['policy'] => {
   return (tenant: Asking, { version }: Matched): Policy => {
     const known = ready.get(tenant)?.get(version)
     if (known !== undefined) return known
-    const policy = policies[tenant.policy]
+    const policy = policyCalled(tenant.policy, policies)
     if (policy === undefined)
       throw new Failure(
         'POLICY_UNKNOWN',

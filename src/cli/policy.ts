@@ -5,7 +5,7 @@ import type { Asking } from '../proxy.ts'
 import { CommandError, type Io } from './io.ts'
 import { inOffice, operatorConfig } from './operator.ts'
 import type { RecordFlags } from './options.ts'
-import { policiesOf, termsOf } from './policies.ts'
+import { policiesOf, policyCalled, termsOf } from './policies.ts'
 import { ANONYMOUS_ID } from './tenancy.ts'
 
 export interface PolicyFlags extends RecordFlags {
@@ -28,7 +28,7 @@ export const policyFor = async (io: Io, flags: PolicyFlags): Promise<Policy> => 
   const { id = ANONYMOUS_ID, plan = 'default', policy: own } = await subjectOf(io, flags)
   const policies = policiesOf(config)
   const name = flags.profile ?? own ?? config.profile
-  const policy = policies[name]
+  const policy = policyCalled(name, policies)
   if (policy === undefined)
     throw new CommandError(
       `there is no policy called "${name}"; there are ${Object.keys(policies).join(', ')}`,
