@@ -73,6 +73,9 @@ const sessionOver = (conduit: Conduit): ClientHttp2Session => {
   })
   // what breaks a session breaks its streams, and they are watched
   session.on('error', () => {})
-  session.once('connect', () => session.setLocalWindowSize(CONNECTION_WINDOW_BYTES))
+  session.once('connect', () => {
+    // an engine may have gone by the time that node says so
+    if (!session.destroyed) session.setLocalWindowSize(CONNECTION_WINDOW_BYTES)
+  })
   return session
 }
