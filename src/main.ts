@@ -5,15 +5,31 @@ import { endingOf } from './cli/ending.ts'
 import type { Io } from './cli/io.ts'
 import { createProgram } from './cli/program.ts'
 
-const stopped = new Promise<string>((resolve) => {
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve(signal))
-})
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
+/** Ctrl-C reaches all processes of a terminal, and npm and a primary pass it on: what follows so soon is the same. */
+const ECHO_MS = 500
+/** Whoever waits for a signal; undefined while nobody ever has. */
+let waiting: ((signal: string) => void)[] | undefined
+let lastSignalAt = Number.NEGATIVE_INFINITY
+
+const hear = (signal: string): void => {
+  const now = performance.now()
+  if (now - lastSignalAt > ECHO_MS) for (const resolve of waiting?.splice(0) ?? []) resolve(signal)
+  lastSignalAt = now
+}
+
+const nextSignal = (): Promise<string> => {
+  if (waiting === undefined) for (const each of SIGNALS) process.on(each, hear)
+  return new Promise((resolve) => {
+    waiting = [...(waiting ?? []), resolve]
+  })
+}
 
 const io: Io = {
   env: process.env,
   out: (line) => process.stdout.write(`${line}\n`),
   err: (line) => process.stderr.write(`${line}\n`),
-  stopped,
+  signal: nextSignal,
 }
 
 const version = (): string =>

@@ -237,20 +237,23 @@ export class Listeners implements Harbour {
   }
 
   /**
-   * Takes no new work and waits for what is under way: streams go on until they end or `deadlineMs` has passed.
+   * Takes no new work and waits for what is under way: streams go on until they end, `deadlineMs` has passed, or `now`
+   * has resolved.
    * @returns how many connections had to be cut
    */
-  async drain(deadlineMs: number): Promise<number> {
+  async drain(deadlineMs: number, now?: Promise<unknown>): Promise<number> {
     this.isDraining = true
     for (const door of this.#doors) door.close()
     for (const connection of this.#connections) connection.drain()
     if (this.#open > 0)
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, deadlineMs)
-        this.#whenEmpty = () => {
+        const finish = (): void => {
           clearTimeout(timer)
           resolve()
         }
+        this.#whenEmpty = finish
+        void now?.then(finish)
       })
     clearInterval(this.#sweep)
     const cut = this.#open

@@ -102,6 +102,11 @@ export class Berth {
     })
   }
 
+  /** How long what is under way may go on when it is stopped. */
+  get drainSeconds(): number {
+    return this.#config.drainSeconds
+  }
+
   /** @throws ListenError */
   async start(): Promise<void> {
     if (isWorker()) takeFromPrimary(this.#listeners.take)
@@ -109,10 +114,13 @@ export class Berth {
     this.log.info({ listen: this.urls }, 'ready')
   }
 
-  /** Takes no new work, waits for what is under way, then closes everything. */
-  async stop(): Promise<void> {
+  /**
+   * Takes no new work, waits for what is under way, then closes everything.
+   * @param now resolves when nothing is to be waited for any more
+   */
+  async stop(now?: Promise<unknown>): Promise<void> {
     this.log.info({ seconds: this.#config.drainSeconds }, 'draining')
-    const cut = await this.#listeners.drain(this.#config.drainSeconds * MS)
+    const cut = await this.#listeners.drain(this.#config.drainSeconds * MS, now)
     this.#pools.close()
     this.#tls?.close()
     await this.#tenancy.close()

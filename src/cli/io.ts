@@ -3,8 +3,11 @@ export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>
   out(line: string): void
   err(line: string): void
-  /** Resolves with the signal's name at the first SIGTERM or SIGINT. */
-  readonly stopped: Promise<string>
+  /**
+   * Resolves with the name of the next SIGTERM, SIGINT or SIGHUP. Until it is called for the first time they end the
+   * process, as they do everywhere.
+   */
+  signal(): Promise<string>
 }
 
 /** An error that a command reports and ends with: its message is all that the user sees. */

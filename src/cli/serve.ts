@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { type Config, type ConfigSources, readConfig } from '../config/config.ts'
 import { Berth, listenAddresses } from './berth.ts'
 import { CommandError, type Io } from './io.ts'
+import { untilStopped } from './until-stopped.ts'
 import { isWorker, runWorkers } from './workers.ts'
 
 /** A config comes from a file (--config, BERTH_CONFIG), the environment and flags. */
@@ -29,11 +30,11 @@ const readText = (name: string): string => {
 
 export const serve = async (io: Io, flags: Record<string, unknown>): Promise<void> => {
   const config = configFrom(io, flags)
-  if (config.workers > 1 && !isWorker())
-    return runWorkers(io, config.workers, listenAddresses(config))
+  if (config.workers > 1 && !isWorker()) return runWorkers(io, config, listenAddresses(config))
   const berth = await Berth.create(config)
   await berth.start()
   for (const url of berth.urls) io.out(`listening on ${url}`)
-  await io.stopped
-  await berth.stop()
+  // what there is to say the primary says for all
+  const teller = isWorker() ? { ...io, err: () => {} } : io
+  await untilStopped(teller, config.drainSeconds, (now) => berth.stop(now))
 }

@@ -10,6 +10,7 @@ import { namedEngines } from './engines.ts'
 import type { Io } from './io.ts'
 import { type PrivateEngine, startPrivateEngine } from './private-engine.ts'
 import { sourcesFrom } from './serve.ts'
+import { untilStopped } from './until-stopped.ts'
 
 const LOCAL_ENGINE = 'unix:///var/run/docker.sock'
 const USUAL_ADDRESS = 'tcp://127.0.0.1:2375'
@@ -40,8 +41,7 @@ export const up = async (io: Io, flags: Record<string, unknown>): Promise<void> 
     const engine = printEngineAddress(address)
     const berth = await startWhereFree({ ...sources, defaults: { ...DEFAULTS, engine } })
     report(io, berth, engine, version, ours)
-    await io.stopped
-    await berth.stop()
+    await untilStopped(io, berth.drainSeconds, (now) => berth.stop(now))
   } finally {
     await ours?.stop()
   }

@@ -3,9 +3,11 @@ import cluster, { type Worker } from 'node:cluster'
 import { once } from 'node:events'
 import type { ListenAddress } from '../accept/address.ts'
 import { openDoors } from '../accept/door.ts'
+import type { Config } from '../config/config.ts'
 import { type Accepted, discard } from '../transport/handle.ts'
 import type { Io } from './io.ts'
 import { CommandError } from './io.ts'
+import { untilStopped } from './until-stopped.ts'
 
 /** A worker that dies is replaced, but not more often than this. */
 const REPLACE_MS = 2000
@@ -95,22 +97,23 @@ const start = (): Promise<Worker> =>
     })
   })
 
-/** Resolves when it has ended, however far it had come. */
-const end = async (worker: Worker | undefined): Promise<void> => {
+/** Resolves when it has ended, however far it had come; it is told once more when that has to be now. */
+const end = async (worker: Worker | undefined, now: Promise<unknown>): Promise<void> => {
   if (worker === undefined || worker.isDead()) return
   const ended = once(worker, 'exit')
   worker.process.kill('SIGTERM')
+  void now.then(() => worker.process.kill('SIGTERM'))
   await ended
 }
 
 /**
- * Runs `count` copies of this process until a signal says stop; one that dies is replaced. Records are shared through
+ * Runs as many copies of this process as `workers` says until a signal says stop; one that dies is replaced. Records are shared through
  * the store; quotas and connection limits hold for each worker.
  * @throws CommandError when they cannot start, or ListenError
  */
 export const runWorkers = async (
   io: Io,
-  count: number,
+  { workers: count, drainSeconds }: Pick<Config, 'workers' | 'drainSeconds'>,
   addresses: readonly ListenAddress[],
 ): Promise<void> => {
   const deal = new Deal()
@@ -135,8 +138,9 @@ export const runWorkers = async (
   await Promise.all(Array.from({ length: count }, () => start().then(employ)))
   const doors = await openDoors(addresses, deal.give)
   for (const { url } of doors) io.out(`listening on ${url}`)
-  await io.stopped
-  isStopping = true
-  for (const door of doors) door.close()
-  await Promise.all(Object.values(cluster.workers ?? {}).map(end))
+  await untilStopped(io, drainSeconds, (now) => {
+    isStopping = true
+    for (const door of doors) door.close()
+    return Promise.all(Object.values(cluster.workers ?? {}).map((worker) => end(worker, now)))
+  })
 }

@@ -1,6 +1,8 @@
 /** SIGTERM: no new work, what is under way goes on, and then the process ends. */
+import { setTimeout as delay } from 'node:timers/promises'
 import { test } from 'tap'
 import { startBerth } from '../support/berth.ts'
+import { until } from '../support/builds.ts'
 import { rawClient } from '../support/raw-client.ts'
 import { RecordingEngine } from '../support/recording-engine.ts'
 
@@ -45,3 +47,25 @@ test('what has not ended at the deadline is cut, visibly', async (t) => {
   t.equal(await stopped, 0)
   t.ok(performance.now() - started < 5000)
 })
+
+for (const workers of ['1', '2'])
+  test(`a second signal does not wait, and an echo of the first is none (workers: ${workers})`, async (t) => {
+    const engine = await RecordingEngine.start(t)
+    const args = ['--drain-seconds', '20', '--workers', workers]
+    const berth = await startBerth({ engine: engine.url, args })
+    t.teardown(() => berth.stop())
+    engine.answer = ({ socket }) => void socket.write(`${HEAD}5\r\nfirst\r\n`)
+    const following = rawClient(t, berth.url).send(EVENTS)
+    await following.read('first')
+    process.kill(berth.pid, 'SIGHUP')
+    process.kill(berth.pid, 'SIGINT')
+    await until('told', async () => berth.log().includes('has 20 seconds to end, and a second'))
+    t.equal(berth.log().split('a second signal').length, 2, 'told once')
+    await delay(1000)
+    t.equal(following.end, undefined)
+    const started = performance.now()
+    const stopped = berth.stop()
+    t.equal(await following.ended(), 'reset')
+    t.equal(await stopped, 0)
+    t.ok(performance.now() - started < 5000)
+  })

@@ -1,8 +1,11 @@
 /** `berth explain` and `berth policy show`: what would happen, key by key, before it does. */
-import { spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, constants, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { test } from 'tap'
+import { until } from '../support/builds.ts'
 import { runProgram } from '../support/program.ts'
 
 const MAIN = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url))
@@ -150,4 +153,26 @@ test('as a process it reads standard input and ends with the right code', async 
     status: 1,
     stderr: /HostConfig\.PidMode/,
   })
+})
+
+test('a command that waits for its input ends at a signal, as others do', async (t) => {
+  const pipe = join(t.testdir({}), 'pipe')
+  execFileSync('mkfifo', [pipe])
+  // without what tap puts into the environment of every child, which listens to signals
+  const bare = ['-i', process.execPath, MAIN, 'explain', pipe]
+  const child = spawn('env', bare, { stdio: 'ignore' })
+  t.teardown(() => child.kill('SIGKILL'))
+  const ended = once(child, 'exit')
+  let writer = -1
+  await until('it reads', async () => {
+    try {
+      writer = openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK)
+      return true
+    } catch {
+      return false // nobody has it open
+    }
+  })
+  t.teardown(() => closeSync(writer))
+  child.kill('SIGINT')
+  t.same(await ended, [null, 'SIGINT'])
 })

@@ -18,7 +18,7 @@ const bringUp = async (
 ): Promise<string> => {
   let stop: (signal: string) => void = () => {}
   const said: string[] = []
-  const stopped = new Promise<string>((resolve) => {
+  const signalled = new Promise<string>((resolve) => {
     stop = resolve
   })
   await new Promise<void>((ready, reject) => {
@@ -26,7 +26,7 @@ const bringUp = async (
       said.push(line)
       if (line.startsWith('DOCKER_HOST=')) ready()
     }
-    const ended = up({ env, out, err: () => {}, stopped }, flags)
+    const ended = up({ env, out, err: () => {}, signal: () => signalled }, flags)
     ended.catch(reject)
     t.teardown(() => {
       stop('SIGTERM')

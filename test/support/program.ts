@@ -20,7 +20,7 @@ export const runProgram = async (
     env,
     out: (line) => void out.push(line),
     err: (line) => void err.push(line),
-    stopped: new Promise(() => {}),
+    signal: () => new Promise(() => {}),
   }
   const ended = (exitCode: number) => ({ exitCode, out: out.join('\n'), err: err.join('\n') })
   try {
