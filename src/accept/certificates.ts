@@ -5,7 +5,13 @@ import { createSecureContext, type SecureContext, type SecureContextOptions } fr
 
 /** A certificate chain with its private key: files that are watched, or text that stays. */
 export type CertificateSource =
-  | { readonly kind: 'files'; readonly certificate: string; readonly key: string }
+  | {
+      readonly kind: 'files'
+      /** The key of the config that names them. */
+      readonly name: string
+      readonly certificate: string
+      readonly key: string
+    }
   | { readonly kind: 'text'; readonly certificate: string; readonly key: string }
 
 interface Loaded {
@@ -45,6 +51,29 @@ const covers = (pattern: string, name: string): boolean =>
     ? name.slice(name.indexOf('.') + 1) === pattern.slice(2)
     : pattern === name
 
+/** Files that cannot be used: the key that names them, which they are, and what the system or OpenSSL says. */
+export class CertificateError extends Error {
+  override readonly name = 'CertificateError'
+
+  constructor(source: CertificateSource, cause: Error) {
+    const where =
+      source.kind === 'files'
+        ? `${source.name}: ${source.certificate}, ${source.key}`
+        : 'the certificate of the listeners'
+    super(`${where}: ${reasonOf(cause)}`, { cause })
+  }
+}
+
+/** What OpenSSL calls it -> what that means to whoever wrote the files. */
+const REASONS: Readonly<Record<string, string>> = {
+  ERR_OSSL_X509_KEY_VALUES_MISMATCH: 'the key is not the key of the certificate',
+  ERR_OSSL_PEM_NO_START_LINE: 'there is no certificate, or no key, in PEM in it',
+  ERR_OSSL_UNSUPPORTED: 'there is no private key in PEM in it',
+}
+
+const reasonOf = (error: NodeJS.ErrnoException): string =>
+  REASONS[error.code ?? ''] ?? error.message
+
 export class Certificates {
   #loaded: [Loaded, ...Loaded[]]
   /** Called when the certificate for clients without a server name has changed. */
@@ -56,7 +85,7 @@ export class Certificates {
   /**
    * @param clientCas PEM of the authorities whose client certificates are looked at
    * @param onError hears of files that have changed into something unusable; what was loaded before stays in use
-   * @throws what the system or OpenSSL says, with the file's name
+   * @throws CertificateError
    */
   constructor(
     sources: readonly [CertificateSource, ...CertificateSource[]],
@@ -107,9 +136,9 @@ export class Certificates {
   #load(source: CertificateSource): Loaded {
     const read = (which: 'certificate' | 'key'): string =>
       source.kind === 'text' ? source[which] : readFileSync(source[which], 'utf8')
-    const stamp = stampOf(source)
-    const cert = read('certificate')
     try {
+      const stamp = stampOf(source)
+      const cert = read('certificate')
       const options: SecureContextOptions = {
         cert,
         key: read('key'),
@@ -120,8 +149,7 @@ export class Certificates {
       }
       return { source, options, context: createSecureContext(options), names: namesOf(cert), stamp }
     } catch (error) {
-      const where = source.kind === 'files' ? `${source.certificate}, ${source.key}` : 'certificate'
-      throw new Error(`${where}: ${(error as Error).message}`, { cause: error })
+      throw new CertificateError(source, error as Error)
     }
   }
 }

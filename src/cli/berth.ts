@@ -202,7 +202,7 @@ const certificatesOf = async (
   authority: Authority,
 ): Promise<[CertificateSource, ...CertificateSource[]]> => {
   const [first, ...others] = config.tls.certificates.map(
-    (files) => ({ kind: 'files', ...files }) as const,
+    (files, at) => ({ kind: 'files', name: `tls.certificates.${at}`, ...files }) as const,
   )
   if (first !== undefined) return [first, ...others]
   const names = [

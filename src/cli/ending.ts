@@ -1,5 +1,6 @@
 /** How a command that failed ends: its exit code, and what it says. */
 import { CommanderError } from 'commander'
+import { CertificateError } from '../accept/certificates.ts'
 import { ListenError } from '../accept/door.ts'
 import { ConfigError } from '../config/config.ts'
 import { Failure, type FailureCode } from '../errors.ts'
@@ -24,8 +25,14 @@ const CURES: Partial<Record<FailureCode, string>> = {
     'nothing is changed unless this says so; is it running, and are --store and --state those of the berth that serves?',
 }
 
+/** What a config says, and the machine does not have. */
+const OF_CONFIG = [ConfigError, ListenError, CertificateError]
+
 const isSystemError = (error: unknown): error is Error =>
   error instanceof Error && 'syscall' in error
+
+const isOfConfig = (error: unknown): error is Error =>
+  OF_CONFIG.some((kind) => error instanceof kind)
 
 const ofFailure = ({ code, message }: Failure): Ending => {
   const cure = CURES[code]
@@ -42,8 +49,7 @@ export const endingOf = (error: unknown): Ending => {
     return { exitCode: error.exitCode === 0 ? 0 : 2, says: undefined }
   if (error instanceof CommandError) return { exitCode: error.exitCode, says: error.message }
   if (error instanceof Failure && error.code !== 'INTERNAL') return ofFailure(error)
-  if (error instanceof ConfigError || error instanceof ListenError || isSystemError(error))
-    return { exitCode: 2, says: error.message }
+  if (isSystemError(error) || isOfConfig(error)) return { exitCode: 2, says: error.message }
   return {
     exitCode: 70,
     says: error instanceof Error ? (error.stack ?? error.message) : String(error),
