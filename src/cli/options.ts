@@ -9,6 +9,14 @@ export const duration = (text: string): number => {
   return ms
 }
 
+const DIGITS = /^[0-9]+$/
+
+/** An option's text as a whole number; how large it may be is said by the config that it becomes part of. */
+export const wholeNumber = (text: string): number => {
+  if (!DIGITS.test(text)) throw new InvalidArgumentError('Write a whole number, such as 4.')
+  return Number(text)
+}
+
 /** An option that has a duration unless it is given. @param usual as people write it */
 export const durationOption = (flags: string, description: string, usual: string): Option =>
   new Option(flags, description).argParser(duration).default(duration(usual), usual)

@@ -5,7 +5,7 @@ import { addAuthorityCommands } from './ca.ts'
 import { addContextCommand } from './context.ts'
 import { explain } from './explain.ts'
 import type { Io } from './io.ts'
-import { configOption as config, stateOption, storeOption } from './options.ts'
+import { configOption as config, stateOption, storeOption, wholeNumber } from './options.ts'
 import { showPolicy } from './policy.ts'
 import { serve } from './serve.ts'
 import { addTenantCommands } from './tenant.ts'
@@ -39,7 +39,9 @@ const profile = () =>
     'the policy of an anonymous tenant: open, dedicated, shared or one of berth.yaml',
   )
 const workers = () =>
-  new Option('--workers <n>', 'processes that share the listeners (default 1)').argParser(Number)
+  new Option('--workers <n>', 'processes that share the listeners (default 1)').argParser(
+    wholeNumber,
+  )
 const tenant = () =>
   new Option(
     '--tenant <name>',
@@ -49,7 +51,7 @@ const drain = () =>
   new Option(
     '--drain-seconds <n>',
     'how long a stop waits for streams to end (default 30)',
-  ).argParser(Number)
+  ).argParser(wholeNumber)
 
 /** @param io the world outside; commands throw ConfigError or CommandError for the caller to print */
 export const createProgram = (io: Io, version: string): Command => {
