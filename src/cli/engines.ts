@@ -77,6 +77,10 @@ const placeOf = (key: string, config: EngineConfig): Place => {
 export const namedEngines = (
   config: Pick<Config, 'engine' | 'endpoints'>,
 ): ReadonlyMap<string, Place> => {
+  if (config.engine !== undefined && Object.hasOwn(config.endpoints, DEFAULT_ENDPOINT))
+    throw new ConfigError(
+      `endpoints.${DEFAULT_ENDPOINT}: this is the engine that \`engine\` names; leave one of them out`,
+    )
   const named = new Map<string, Place>()
   if (config.engine !== undefined) named.set(DEFAULT_ENDPOINT, placeOf('engine', config.engine))
   for (const [name, engine] of Object.entries(config.endpoints))

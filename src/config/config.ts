@@ -76,9 +76,14 @@ const PLAN = LIMITS.extend({
   pids: count().describe('processes of a container at most'),
 })
 
+const LISTEN_MISSING =
+  'where? say --listen tcp://127.0.0.1:2375 (or BERTH_LISTEN, or `listen` in berth.yaml)'
+
 const SCHEMA = z.strictObject({
   listen: z
-    .array(z.string())
+    .array(z.string(), {
+      error: ({ input }) => (input === undefined ? LISTEN_MISSING : undefined),
+    })
     .min(1)
     .describe('where clients connect: tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH'),
   engine: ENGINE.optional().describe(
@@ -284,7 +289,7 @@ const sourceOf = (path: readonly PropertyKey[], sources: ConfigSources): string 
   const variable = Object.entries(ENVIRONMENT).find(
     ([name, [at]]) => at.join('.') === key && sources.env[name] !== undefined,
   )
-  return variable?.[0] ?? (sources.file ? `${sources.file.name}: ${key}` : key)
+  return variable?.[0] ?? [sources.file?.name, key].filter(Boolean).join(': ')
 }
 
 const read = <Schema extends z.ZodType>(

@@ -84,6 +84,7 @@ test('what cannot be is refused at the start, by the name of its key', async (t)
   const rows: readonly (readonly [yaml: string, says: RegExp])[] = [
     ['engine: 7', /berth\.yaml: engine: expected an address, or an object with its `url`/],
     ['engine: tls://e', /^engine: tls:\/\/e: expected unix:/],
+    ['engine: unix:///a\nendpoints: { default: unix:///b }', /^endpoints\.default: .*leave one/],
     ['engine: { ca: /x }', /berth\.yaml: engine\.url: /],
     [`engine: { ${tls}, cert: /x }`, /berth\.yaml: engine: .*cert/],
     ['engine: { url: tcp://e:1, ca: /x }', /^engine\.ca: only tls:\/\/ addresses take one/],

@@ -19,3 +19,15 @@ test('defaults give way to the file, the file to variables, variables to flags',
   for (const [sources, profile] of weaker) t.equal(readConfig(sources).profile, profile)
   t.equal(readConfig(all).log, 'warn')
 })
+
+test('what is wrong is said in the words of whoever wrote it', async (t) => {
+  const file = (text: string) => ({ name: 'y.yaml', text })
+  const rows: readonly (readonly [Omit<ConfigSources, 'env'>, says: RegExp])[] = [
+    [{ flags: {} }, /^listen: where\? say --listen tcp:.*BERTH_LISTEN/],
+    [{ flags: {}, file: file('') }, /^y\.yaml: listen: where\?/],
+    [{ flags: {}, file: file('listen: [a]\nprofil: x') }, /^y\.yaml: Unrecognized key: "profil"$/],
+    [{ flags: { listen: ['a'], log: 'loud' } }, /^--log: /],
+  ]
+  for (const [sources, says] of rows)
+    t.throws(() => readConfig({ env: {}, ...sources }), { message: says })
+})
