@@ -1,5 +1,6 @@
 /** What one tenant may do: a profile, the operator's changes to it, and the terms of the tenant's plan. */
 import { z } from 'zod'
+import { nearest } from './nearest.ts'
 import { PROFILES, type Profile, VERDICTS, type Verdict } from './table.ts'
 
 const SIZE = /^[1-9]\d{0,11}[kmg]?$/
@@ -163,7 +164,7 @@ export const definePolicy = (name: string, raw: unknown, known: ReadonlySet<stri
   const parsed = policySchema.safeParse(raw)
   if (!parsed.success) {
     const lines = parsed.error.issues.map(
-      (issue) => `policies.${[name, ...issue.path].join('.')}: ${issue.message}`,
+      (issue) => `policies.${[name, ...issue.path].join('.')}: ${issue.message}${guess(issue)}`,
     )
     throw new TypeError(lines.join('\n'))
   }
@@ -186,9 +187,17 @@ export const definePolicy = (name: string, raw: unknown, known: ReadonlySet<stri
   })
 }
 
+const OPTIONS: ReadonlySet<string> = new Set(Object.keys(policySchema.shape))
+
+/** For a key of the policy itself; what is below one is not guessed. */
+const guess = (issue: z.core.$ZodIssue): string =>
+  issue.code === 'unrecognized_keys' && issue.path.length === 0
+    ? issue.keys.map((key) => hint(key, OPTIONS)).join('')
+    : ''
+
 const hint = (path: string, known: ReadonlySet<string>): string => {
   const last = path.slice(path.lastIndexOf('.') + 1).toLowerCase()
-  const near = [...known].find((rule) => rule.toLowerCase().endsWith(last))
+  const near = nearest(path, known) ?? [...known].find((rule) => rule.toLowerCase().endsWith(last))
   return near === undefined ? '' : `; did you mean ${near}?`
 }
 

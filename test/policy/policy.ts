@@ -32,6 +32,12 @@ test('what is wrong with a policy is said by the name of the key', async (t) => 
     says({ rows: { 'hostconfig.privileged': 'deny' } }),
     /there is no key "hostconfig.privileged"; did you mean HostConfig\.Privileged\?/,
   )
+  t.match(says({ extend: 'shared' }), /^policies\.ci: .*"extend"; did you mean extends\?$/)
+  t.match(says({ zzz: 1 }), /^policies\.ci: .*"zzz"$/)
+  t.match(
+    says({ rows: { 'HostConfig.Priviledged': 'deny' } }),
+    /"HostConfig\.Priviledged"; did you mean HostConfig\.Privileged\?/,
+  )
   t.match(
     says({ rows: { Labels: 'allow' } }),
     /there is no key "Labels"/,
