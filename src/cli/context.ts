@@ -10,6 +10,7 @@ import { openAuthority } from '../tenant/authority.ts'
 import { isKeyShaped } from '../tenant/key.ts'
 import { replaceSecretFile } from '../tenant/secret-file.ts'
 import type { Tenant } from '../tenant/tenant.ts'
+import { authorityOf } from '../upstream/address.ts'
 import {
   type Access,
   accessOf,
@@ -70,7 +71,7 @@ const readDoor = (url: string): Door => {
     throw new CommandError(`--address ${(error as Error).message}`, { cause: error })
   }
   throw new CommandError(
-    '--address is tls://HOST:PORT or tcp://HOST:PORT; a unix socket has no tenants',
+    '--address is tls://HOST:PORT or tcp://HOST:PORT; for a unix socket, set DOCKER_HOST to it and DOCKER_CUSTOM_HEADERS to X-Berth-Key=KEY',
   )
 }
 
@@ -176,7 +177,7 @@ const context = (io: Io, name: string, flags: Flags): Promise<void> =>
     else print(io, name, access)
     if (flags.create) await runDocker(io, access.create)
     if (!flags.check) return
-    const shownAs = `${door.kind}://${way === 'host key' ? 'KEY.' : ''}${door.host}:${door.port}`
+    const shownAs = `${door.kind}://${way === 'host key' ? 'KEY.' : ''}${authorityOf(door)}`
     const { host, port, headers } = access
     const wrong = await ping({ kind: door.kind, host, port, headers, shownAs, ...credentials })
     if (wrong !== undefined) throw new CommandError(wrong, { exitCode: 1 })

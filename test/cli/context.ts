@@ -126,6 +126,19 @@ const waitFor = async (holds: () => Promise<boolean>): Promise<void> => {
   throw new Error('it never was so')
 }
 
+test('addresses are written as they are read, and sockets have a way in too', async (t) => {
+  const { context } = await start(t)
+  const port = await freePort()
+  t.match(await context('--address', `tls://[::1]:${port}`), {
+    exitCode: 1,
+    err: `berth: tls://[::1]:${port}: `,
+  })
+  t.match(await context('--address', 'unix:///run/berth.sock'), {
+    exitCode: 2,
+    err: /DOCKER_HOST to it and DOCKER_CUSTOM_HEADERS to X-Berth-Key=KEY/,
+  })
+})
+
 test('the address comes from berth.yaml where it says one', async (t) => {
   const tenancy = await openTenancy(t)
   await tenancy.add({ name: 'ann', endpoint: 'default' })
