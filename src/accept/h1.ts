@@ -259,6 +259,8 @@ export class H1Connection implements Receiver, Carrier {
       this.conduit.finish()
       return
     }
+    // all of a stream to come: it waits for the engine to switch, however long that takes
+    if (this.#ahead.length > 0 && this.#exchange?.head.upgrade !== undefined) return
     clearTimeout(this.#timer)
     this.#timer = setTimeout(this.#giveUp, FAREWELL_MS)
   }

@@ -225,3 +225,32 @@ test('a pull that cannot be noted down is no pull, and ends nothing else', async
   const other = rawClient(t, url).send(PING)
   await other.until('an answer', ({ statuses }) => statuses.length === 1)
 })
+
+test('what a client sends before the switch, and its end, wait for a slow engine', {
+  timeout: 10_000,
+}, async (t) => {
+  const engine = await RecordingEngine.start(t)
+  const url = await startFront(t, engine.url)
+  let heard = ''
+  let isAll: () => void = () => {}
+  const ended = new Promise<void>((resolve) => {
+    isAll = resolve
+  })
+  engine.answer = async (asked) => {
+    const { socket } = asked
+    asked.onRaw = (bytes) => {
+      heard += bytes.toString()
+    }
+    socket.on('end', isAll)
+    // longer than who has half-closed behind an ordinary request is waited for
+    await new Promise((resolve) => setTimeout(resolve, 800))
+    socket.write('HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n')
+  }
+  rawClient(t, url)
+    .send(
+      'POST /v1.44/containers/x/attach?stream=1&stdin=1 HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nstdin',
+    )
+    .finish()
+  await ended
+  t.equal(heard, 'stdin')
+})
