@@ -93,8 +93,8 @@ export class H2Connection implements H2Carrier {
     // an error of a stream is told by its end
     stream.on('error', () => {})
     stream.once('aborted', () => discard(stream))
-    if (stream.aborted) return void stream.destroy() // in the same packet, before it was begun
     if (++this.#opened >= H2_LIMITS.totalStreams) this.#session.close()
+    if (stream.aborted) return void stream.destroy() // in the same packet, before it was begun
     const id = this.#harbour.newId()
     let head = NO_HEAD
     let call: Call | undefined
