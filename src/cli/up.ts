@@ -39,7 +39,8 @@ export const up = async (io: Io, flags: Record<string, unknown>): Promise<void> 
   }
   try {
     const engine = printEngineAddress(address)
-    const berth = await startWhereFree({ ...sources, defaults: { ...DEFAULTS, engine } })
+    const defaults = named === undefined ? { ...DEFAULTS, engine } : DEFAULTS
+    const berth = await startWhereFree({ ...sources, defaults })
     report(io, berth, engine, version, ours)
     await untilStopped(io, berth.drainSeconds, (now) => berth.stop(now))
   } finally {

@@ -107,8 +107,8 @@ const end = async (worker: Worker | undefined, now: Promise<unknown>): Promise<v
 }
 
 /**
- * Runs as many copies of this process as `workers` says until a signal says stop; one that dies is replaced. Records are shared through
- * the store; quotas and connection limits hold for each worker.
+ * Runs as many copies of this process as `workers` says until a signal says stop; one that dies is replaced. Records
+ * are shared through the store; quotas and connection limits hold for each worker.
  * @throws CommandError when they cannot start, or ListenError
  */
 export const runWorkers = async (

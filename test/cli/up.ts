@@ -64,6 +64,16 @@ test('the profile is open, unless a flag, a variable or a file says otherwise', 
   }
 })
 
+test('an engine that only tenants have is refused as serve refuses it', async (t) => {
+  const file = t.testdir({ 'berth.yaml': 'endpoints: {default: unix:///nowhere}\n' })
+  const env = { BERTH_CONFIG: join(file, 'berth.yaml') }
+  for (const command of ['up', 'serve --anonymous --listen tcp://127.0.0.1:0'])
+    t.match(await runProgram(env, ...command.split(' ')), {
+      exitCode: 2,
+      err: /^berth: engine: name one/,
+    })
+})
+
 test('an engine that is no address is refused as serve refuses it', async (t) => {
   for (const command of ['up', 'serve --anonymous --listen tcp://127.0.0.1:0'])
     t.match(await runProgram({}, ...command.split(' '), '--engine', 'nonsense'), {
