@@ -26,8 +26,11 @@ export interface Access {
   readonly beside: Readonly<Record<string, string>>
   /** For one shell, without a context: docker prefers it to any. */
   readonly env: Readonly<Record<string, string>>
-  /** Arguments of docker. */
+  /** What the context is for, as docker shows it. */
+  readonly url: string
+  /** Arguments of docker that make the context, or give it other files. */
   readonly create: readonly string[]
+  readonly update: readonly string[]
 }
 
 export interface AccessOptions {
@@ -64,6 +67,15 @@ export const accessOf = ({ name, door, way, key, folder, files }: AccessOptions)
     // building with bake, compose 2.40 hands on empty files for a certificate that is not there, and fails on them
     ...(way === 'host key' && door.kind === 'tls' && { COMPOSE_BAKE: 'false' }),
   }
+  const endpoint = [
+    '--docker',
+    csv([
+      ['host', url],
+      ['ca', files.ca],
+      ['cert', files.certificate],
+      ['key', files.key],
+    ]),
+  ]
   return {
     host,
     port: door.port,
@@ -74,18 +86,9 @@ export const accessOf = ({ name, door, way, key, folder, files }: AccessOptions)
       ...(door.kind === 'tls' && { DOCKER_TLS_VERIFY: '1', DOCKER_CERT_PATH: folder }),
       ...beside,
     },
-    create: [
-      'context',
-      'create',
-      name,
-      '--docker',
-      csv([
-        ['host', url],
-        ['ca', files.ca],
-        ['cert', files.certificate],
-        ['key', files.key],
-      ]),
-    ],
+    url,
+    create: ['context', 'create', name, ...endpoint],
+    update: ['context', 'update', name, ...endpoint],
   }
 }
 

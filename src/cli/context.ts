@@ -161,6 +161,34 @@ const print = (io: Io, name: string, { env, beside, create }: Access): void => {
   for (const line of exports(env)) io.out(line)
 }
 
+// === what is done ===
+
+const FIRST_LABEL = /^tcp:\/\/([^.]*)\./
+
+const withoutKey = (url: string): string => {
+  const [start = '', label = ''] = FIRST_LABEL.exec(url) ?? []
+  return isKeyShaped(label) ? `tcp://${url.slice(start.length)}` : url
+}
+
+/** Makes the context, or renews the one that leads here. Somebody's context for anything else is left alone. */
+const saveContext = async (io: Io, name: string, access: Access): Promise<void> => {
+  const contexts = await runDocker(io, [
+    'context',
+    'ls',
+    '--format',
+    '{{.Name}} {{.DockerEndpoint}}',
+  ])
+  const there = contexts.split('\n').find((line) => line.startsWith(`${name} `))
+  const url = there?.slice(name.length + 1)
+  // keys and ways in change; where they lead does not
+  if (url !== undefined && withoutKey(url) !== withoutKey(access.url))
+    throw new CommandError(
+      `docker has a context "${name}" already, for ${url}; remove it (docker context rm ${name}), or paste the line above with another name`,
+      { exitCode: 1 },
+    )
+  await runDocker(io, url === undefined ? access.create : access.update)
+}
+
 const context = (io: Io, name: string, flags: Flags): Promise<void> =>
   inOffice(io, flags, async ({ config, registry }) => {
     const way = wayOf(flags)
@@ -175,7 +203,7 @@ const context = (io: Io, name: string, flags: Flags): Promise<void> =>
     const docker = ['docker', ...access.create]
     if (flags.json) io.out(JSON.stringify({ name, way, command: docker, env: access.env, files }))
     else print(io, name, access)
-    if (flags.create) await runDocker(io, access.create)
+    if (flags.create) await saveContext(io, name, access)
     if (!flags.check) return
     const shownAs = `${door.kind}://${way === 'host key' ? 'KEY.' : ''}${authorityOf(door)}`
     const { host, port, headers } = access
@@ -227,7 +255,7 @@ export const addContextCommand = (program: Command, io: Io): void => {
       durationOption('--lifetime <duration>', 'how long the certificate is good: 12h, ...', '90d'),
     )
     .option('--out <dir>', 'where ca.pem, cert.pem and key.pem go (default ~/.config/berth/NAME)')
-    .option('--create', 'run docker context create')
+    .option('--create', 'make the docker context, or renew the one that leads here')
     .option('--no-check', 'do not try it out')
     .addHelpText('after', EXAMPLES)
     .action((name, flags) => context(io, name, flags))

@@ -3,12 +3,17 @@ import { X509Certificate } from 'node:crypto'
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
+import { engineFolder } from '../../fixtures/engine.ts'
 import { accessOf, shellWord } from '../../src/cli/access.ts'
+import { runDocker } from '../../src/cli/docker.ts'
+import type { Io } from '../../src/cli/io.ts'
 import { mintKey } from '../../src/tenant/key.ts'
 import { runProgram } from '../support/program.ts'
 import { RecordingEngine } from '../support/recording-engine.ts'
 import { freePort } from '../support/redis.ts'
 import { openTenancy } from '../support/tenancy.ts'
+
+const QUIET: Omit<Io, 'env'> = { out() {}, err() {}, signal: () => new Promise(() => {}) }
 
 const start = async (t: Test) => {
   const engine = await RecordingEngine.start(t)
@@ -151,6 +156,39 @@ test('the address comes from berth.yaml where it says one', async (t) => {
   const args = ['context', 'ann', '--no-check', '--json', '--out', join(tenancy.state, 'out')]
   const ended = await runProgram(env, ...args)
   t.match(JSON.parse(ended.out), { env: { DOCKER_HOST: 'tcp://berth.example.com:2376' } })
+})
+
+test('--create makes a context, renews it, and leaves one for something else alone', async (t) => {
+  const { tenancy, key, tls, out } = await start(t)
+  const address = tls.replace('127.0.0.1', 'localhost')
+  const env = {
+    BERTH_STATE: tenancy.state,
+    BERTH_KEY: key,
+    PATH: `${await engineFolder()}/usr/bin`,
+    DOCKER_CONFIG: join(tenancy.state, 'docker'),
+  }
+  const create = (...args: readonly string[]) =>
+    runProgram(env, 'context', 'ann', '--create', '--no-check', '--out', out, ...args)
+  const kept = async (): Promise<string> =>
+    runDocker({ ...QUIET, env }, ['context', 'export', 'ann', '-'])
+
+  t.match(await create('--address', address), { exitCode: 0, err: '' })
+  const certificate = () => readFileSync(join(out, 'cert.pem'), 'utf8')
+  const first = certificate()
+  t.match(await kept(), /"Host":"tcp:\/\/localhost:/)
+  t.match(await kept(), first, 'with the certificate')
+  t.match(await create('--address', address), { exitCode: 0, err: '' })
+  t.not(certificate(), first)
+  t.match(await kept(), certificate(), 'with the new certificate')
+  t.match(await create('--address', address, '--host-key'), { exitCode: 0, err: '' })
+  t.match(await kept(), `"Host":"tcp://${key}.localhost:`, 'the same door, by another way in')
+  t.match(await create('--address', address), { exitCode: 0, err: '' }, 'and back')
+
+  t.match(await create('--address', 'tls://elsewhere.example.com:1'), {
+    exitCode: 1,
+    err: /has a context "ann" already, for tcp:\/\/localhost:\d+; remove it/,
+  })
+  t.match(await kept(), /"Host":"tcp:\/\/localhost:/)
 })
 
 test('words are quoted for the shell, and fields for CSV', async (t) => {
