@@ -53,7 +53,10 @@ const isAlive = (pid: number): boolean => {
   }
 }
 
-/** @throws CommandError that says why none can be had here, and what to do instead */
+/**
+ * Starts it, unless it runs; one that this started ends with this process, however that ends.
+ * @throws CommandError that says why none can be had here, and what to do instead
+ */
 export const startPrivateEngine = async (folders: {
   cache: string
   state: string
@@ -63,7 +66,7 @@ export const startPrivateEngine = async (folders: {
   await run('fetch', [engine])
   const before = pidOf(state)
   const wasRunning = before !== undefined && isAlive(before)
-  const url = await run('run', [engine, state])
+  const url = await run('run', ['--with-parent', engine, state])
   const pid = pidOf(state)
   return {
     url,
