@@ -34,11 +34,14 @@ const isSystemError = (error: unknown): error is Error =>
 const isOfConfig = (error: unknown): error is Error =>
   OF_CONFIG.some((kind) => error instanceof kind)
 
-const ofFailure = ({ code, message }: Failure): Ending => {
+/** Its message, which a tenant may read, and for an operator what only he may. */
+const ofFailure = ({ code, message, cause }: Failure): Ending => {
   const cure = CURES[code]
+  const isSaid = !(cause instanceof Error) || message.includes(cause.message)
+  const whole = isSaid ? message : `${message}: ${cause.message}`
   return {
     exitCode: OF_USAGE.has(code) ? 2 : 1,
-    says: cure === undefined ? message : `${message} (${cure})`,
+    says: cure === undefined ? whole : `${whole} (${cure})`,
   }
 }
 

@@ -51,6 +51,12 @@ const unavailable = (cause: unknown): Failure =>
 const buildsOnNewest = (root: RootDatabase): boolean =>
   root.getWriteTxnId() === (root.getStats() as { lastTxnId: number }).lastTxnId + 1
 
+/** Why lmdb could not write: its own error of a commit says so in one that comes a little later. */
+const reasonOf = async (error: unknown): Promise<unknown> => {
+  const { commitError } = error as { commitError?: Promise<never> }
+  return commitError === undefined ? error : commitError.catch((reason: unknown) => reason)
+}
+
 const OVERTAKEN = Symbol('the newest commit has been set back')
 
 interface Databases {
@@ -64,8 +70,9 @@ interface Databases {
 
 /** One attempt; undefined where another process committed meanwhile. */
 const openDatabases = async (path: string): Promise<Databases | undefined> => {
-  // overlappingSync would acknowledge a commit before it is on disk
-  const root = open({ path, noSubdir: false, overlappingSync: false })
+  // overlappingSync would acknowledge a commit before it is on disk. With eventTurnBatching, a commit that fails (a full
+  // disk) rejects a promise of lmdb's own too, which nobody can catch: the process would end
+  const root = open({ path, noSubdir: false, overlappingSync: false, eventTurnBatching: false })
   const isCurrent = () => root.transactionSync(() => buildsOnNewest(root))
   if (isCurrent()) {
     const databases: Databases = {
@@ -223,7 +230,7 @@ class LmdbStore implements Store {
     try {
       return await writing
     } catch (error) {
-      throw unavailable(error)
+      throw unavailable(await reasonOf(error))
     } finally {
       this.#writes.delete(writing)
     }

@@ -15,6 +15,12 @@ test('each kind of failure has its exit code', async (t) => {
     [new ConfigError('listen: missing'), 2, /^listen: missing$/],
     [new Failure('NO_SUCH_TENANT', '"ann"'), 1, /^no such tenant: "ann"$/],
     [new Failure('TENANT_INVALID', 'the name'), 2, /^not a valid tenant: the name$/],
+    [
+      new Failure('STORE_UNAVAILABLE', 'not now', new Error('redis://a: READONLY')),
+      1,
+      /: not now: redis:\/\/a: READONLY \(nothing is changed/,
+    ],
+    [new Failure('STORE_UNAVAILABLE', 'x: full', new Error('full')), 1, /: x: full \(nothing/],
     [new Failure('STORE_UNAVAILABLE'), 1, /^the store cannot be reached \(.*--store/],
     [Object.assign(new Error('in use'), { syscall: 'listen' }), 2, /^in use$/],
   ]

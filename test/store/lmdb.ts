@@ -1,14 +1,16 @@
 /** The embedded store: the contract, several processes on one directory, and kill -9. */
 
-import { fork } from 'node:child_process'
+import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, readSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'tap'
 import { openLmdb } from '../../src/store/lmdb.ts'
 import { storeContract, until } from '../contract/store.ts'
 
+const FULL_DISK = join(import.meta.dirname, '../support/full-disk.ts')
 const WRITER = join(import.meta.dirname, '../support/store-writer.ts')
 
 /** Where the lock file of LMDB says which commit is the newest: 8 bytes, little-endian. */
@@ -192,4 +194,16 @@ test('closing waits for what is under way, and leaves nothing behind that throws
   const again = await openLmdb(path)
   t.equal((await again.get('b'))?.value.toString(), '2')
   await again.close()
+})
+
+test('a full disk fails the writes that it is too small for, and nothing else', async (t) => {
+  const folder = t.testdir()
+  const mounted = 'mount -t tmpfs -o size=2m tmpfs "$0" && exec "$@"'
+  const node = [process.execPath, ...process.execArgv, FULL_DISK, folder]
+  const child = spawn('unshare', ['--mount', 'sh', '-c', mounted, folder, ...node])
+  const ended = once(child, 'close')
+  const said = JSON.parse(await text(child.stdout))
+  t.same(await ended, [0, null], 'no promise of lmdb ended the process')
+  t.match(said.whileFull, Array(4).fill(/^the store cannot be reached: .*No space left on device/))
+  t.match(said, { after: Array(4).fill('kept'), before: 20_000, lost: true })
 })
