@@ -282,3 +282,44 @@ test('a session is h2c and nothing else, and the websocket of attach is one', as
   )
   t.pass()
 })
+
+/** As node:http frames a POST of which nobody says that it has no body. */
+const CHUNKED_SESSION =
+  'POST /session HTTP/1.1\r\nHost:\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\n\r\n'
+
+const H2C = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n'
+
+test('nothing in chunks before a switch to HTTP/2 is taken for nothing, however it comes', async (t) => {
+  const engine = await RecordingEngine.start(t)
+  const containers: Container[] = []
+  engine.answer = (asked) => void containers.push(new Container(asked, engine))
+  const url = await startFront(t, engine.url, { profile: 'dedicated' })
+  const nothing = '0\r\n\r\n'
+  for (let split = 0; split <= nothing.length; split++) {
+    const client = rawClient(t, url).send(CHUNKED_SESSION + nothing.slice(0, split))
+    await pause(10)
+    client.send(nothing.slice(split))
+    await engine.until('the request', () => containers.length > split)
+    const container = containers[split]!
+    container.say(`${H2C}PRI`)
+    await client.read(/Upgrade: h2c\r\n(?:.+\r\n)*\r\nPRI$/)
+    client.send('SM')
+    await container.until('what follows the switch', ({ text }) => text === 'SM')
+    client.destroy()
+  }
+  const framings = engine.requests.map(({ fields }) => fields.map(([name]) => name))
+  t.notOk(framings.flat().includes('Transfer-Encoding'))
+})
+
+test('anything else in a body before a switch to HTTP/2 is refused', async (t) => {
+  const engine = await RecordingEngine.start(t)
+  const url = await startFront(t, engine.url, { profile: 'dedicated' })
+  const long = CHUNKED_SESSION.replace('Transfer-Encoding: chunked', 'Content-Length: 1')
+  for (const request of [`${CHUNKED_SESSION}1\r\nx\r\n0\r\n\r\n`, `${long}x`]) {
+    const client = rawClient(t, url).send(request)
+    await client.ended()
+    t.match(client.text, /^HTTP\/1\.1 400 /)
+    t.match(client.text, /takes no body/)
+  }
+  t.same(engine.requests, [])
+})
