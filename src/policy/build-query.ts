@@ -61,8 +61,12 @@ const parsed = (value: Json): unknown => {
   }
 }
 
+/** What Go makes of a map or list that nobody filled: as good as not said. */
+const isUnset = (read: unknown): boolean => read === null
+
 const ulimits: Judge = (value, hearing) => {
   const limits = parsed(value)
+  if (isUnset(limits)) return send(value)
   if (!Array.isArray(limits)) return refuse('it is no list')
   for (const limit of limits) {
     const names = Object.entries(limit ?? {}).filter(([key]) => key.toLowerCase() === 'name')
@@ -75,6 +79,7 @@ const ulimits: Judge = (value, hearing) => {
 
 const labels: Judge = (value, hearing) => {
   const all = parsed(value)
+  if (isUnset(all)) return send(value)
   if (typeof all !== 'object' || all === null) return refuse('it is no object of labels')
   const own = Object.entries(all).filter(([name]) => isOwnLabel(name, hearing))
   return send(JSON.stringify(Object.fromEntries(own)))
@@ -171,7 +176,7 @@ export const BUILD = {
     verdicts: reachesHost('confine'),
     judge: ulimits,
     why: 'some limits protect the engine',
-    cure: 'Leave out --ulimit rtprio.',
+    cure: 'Leave out --ulimit for rtprio, rttime and nice.',
   },
   labels: {
     shape: STRING,

@@ -147,6 +147,7 @@ test('plain queries pass', async (t) => {
     ['container.top', { ps_args: '-eo pid,comm' }],
     ['container.logs', { follow: '1', tail: 'all' }],
     ['image.create', { fromImage: 'busybox', tag: 'latest' }],
+    ['build.start', { version: '2', labels: 'null', ulimits: 'null', buildargs: 'null' }],
     ['build.start', { t: ['a:1', 'b:2'], version: '2', networkmode: 'default', nocache: '1' }],
     ['build.start', { version: '2', ulimits: '[{"Name":"nofile","Soft":1,"Hard":2}]' }],
   ]
