@@ -116,5 +116,5 @@ const refusal = (path: string): Failure =>
     ? new Failure('NO_SUCH_ROUTE')
     : new Failure(
         'PATH_NOT_PLAIN',
-        `it must start with "/", be at most ${MAX_PATH} bytes long and hold no escapes, no empty and no dot segments`,
+        `it must start with "/", be at most ${MAX_PATH} bytes long and hold no escapes, no empty and no dot segments; what has a space or a letter beyond a-z in its name is reached by its id`,
       )
