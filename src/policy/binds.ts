@@ -39,6 +39,14 @@ const HOST_TREES = [
   '/var/run/',
 ]
 
+/** What compose files mount to give a container the time of its host. */
+const TIME_ZONE: ReadonlySet<string> = new Set(['/etc/localtime', '/etc/timezone'])
+const SET_TZ = 'Leave it out, and set the time zone: -e TZ=Europe/Berlin (compose: environment).'
+/** Where compose puts a secret that it reads from a file: an empty directory there would be worse than none. */
+const SECRETS = '/run/secrets/'
+const PASS_SECRET =
+  'Let the secret come from a variable (compose: secrets: NAME: environment: VARIABLE).'
+
 const SOCKET = /(?:^|\/)(?:docker|containerd|podman|buildkitd)\.sock$/
 const DRIVE = /^([A-Za-z]):[\\/]/
 /** A bind that begins with a drive. */
@@ -93,8 +101,11 @@ export const confine = (
   if (source.length > MAX_PATH) return refuse(TOO_LONG, 'Use a named volume: -v NAME:/path.')
   const offered = sharedOf(source, sharedMounts)
   if (offered !== undefined) return { send: sharedMount(offered, target) }
+  if (TIME_ZONE.has(trimmed(source)))
+    return refuse("it is the time zone of the engine's host", SET_TZ)
   const why = forbidden(source)
   if (why !== undefined) return refuse(why, 'Use a named volume: -v NAME:/path.')
+  if (target.startsWith(SECRETS)) return refuse('a file of yours is not there', PASS_SECRET)
   const place = placeOf(source)
   if (place === undefined) {
     return refuse(
@@ -106,7 +117,7 @@ export const confine = (
     return refuse('paths of the host cannot be mounted here', 'Use a named volume: -v NAME:/path.')
   }
   hearing.findings.warnings.push(
-    `${source} is not the directory of that name on your machine, but one that is kept here: copy files with docker cp`,
+    `${source} is not the directory of that name on your machine, but one that is kept here, and a single file becomes a directory: copy files with docker cp, or use configs with \`content\``,
   )
   const mount = ownMount(terms.volume, place, target, readOnly, hearing)
   return mount === undefined

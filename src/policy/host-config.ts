@@ -201,7 +201,7 @@ export const HOST_CONFIG = struct({
     shape: BOOL,
     verdicts: reachesHost('deny'),
     why: 'it hands over every device and capability of the host',
-    cure: 'Leave out --privileged (compose: privileged: true).',
+    cure: 'Leave out --privileged (compose: privileged: true); buildx has a builder that needs none: docker buildx use default.',
   },
   PublishAllPorts: { shape: BOOL, verdicts: reachesHost('confine'), judge: publishAll },
   ReadonlyRootfs: { shape: BOOL, verdicts: everywhere('allow') },

@@ -30,7 +30,8 @@ const badBinding = (
 ): string | undefined => {
   if (!ADDRESS.test(text(binding.get('HostIp')))) return 'HostIp is no address'
   const port = text(binding.get('HostPort'))
-  if (port === '') return ports === undefined ? undefined : `a port has to be named, of ${ports}`
+  if (port === '' || Number(port) === 0)
+    return ports === undefined ? undefined : `a port has to be named, of ${ports}`
   const [, first, last = first] = PORT_RANGE.exec(port) ?? []
   if (first === undefined) return 'HostPort is no port'
   const [low, high] = portsOf(ports)

@@ -113,6 +113,15 @@ test('places of the host, and what could lead out of the volume, are refused in 
   t.throws(() => send({ Binds: ['/var/run/docker.sock:/x'] }), {
     message: /HostConfig\.Binds\[0\].*the engine's socket is the engine/,
   })
+  for (const source of ['/etc/localtime', '/etc/timezone'])
+    t.throws(() => send({ Binds: [`${source}:${source}:ro`] }), { message: /-e TZ=/ }, source)
+})
+
+test('a file that compose mounts for a secret is refused, with the way that works', async (t) => {
+  const mount = { Type: 'bind', Source: '/home/u/s.txt', Target: '/run/secrets/s', ReadOnly: true }
+  t.throws(() => send({ Mounts: [mount] }), { message: /secrets: NAME: environment: VARIABLE/ })
+  t.throws(() => send({ Binds: ['/home/u/s.txt:/run/secrets/s:ro'] }), { message: /environment/ })
+  t.doesNotThrow(() => send({ Binds: ['secrets:/run/secrets/s:ro'] }), 'a volume is a volume')
 })
 
 test('modes and specs that the engine would read otherwise are refused', async (t) => {

@@ -346,6 +346,11 @@ test('ports keep to their range', async (t) => {
   t.match(ports({ HostIp: '', HostPort: '8080' }), /^passed/)
   t.match(ports({ HostPort: '8000-8010' }), /^passed/)
   t.match(ports({ HostPort: '8990-9010' }), /8000-8999/)
+  t.match(ports({ HostPort: '0' }), /a port has to be named/)
+  const free = (port: string) =>
+    refusal(dedicated, { PortBindings: { '80/tcp': [{ HostPort: port }] } })
+  t.match(free('0'), /^passed/, 'the engine picks one')
+  t.match(free('0-5'), /not among 1-65535/)
   t.match(ports({ HostPort: '80' }), /8000-8999/)
   t.match(ports({ HostPort: '' }), /^POLICY_DENIED/)
   t.match(ports({ HostPort: '8080', HostIp: 'x; y' }), /HostIp/)
