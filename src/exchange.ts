@@ -15,7 +15,9 @@ export interface Connection {
   readonly serverName: string | undefined
   /** What a TLS client has shown of itself. */
   readonly certificate: PeerCertificate | undefined
-  /** Called when the connection is gone. */
+  /** Set before `whenGone` is called. */
+  isGone: boolean
+  /** Called when the connection is gone; whoever adds to it looks at `isGone` first. */
   readonly whenGone: (() => void)[]
   /** Cuts it, with everything that is under way on it; the client sees an error. */
   end: () => void

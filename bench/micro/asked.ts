@@ -14,6 +14,7 @@ export const newConnection = (): Connection => ({
   remoteAddress: '127.0.0.1',
   serverName: undefined,
   certificate: undefined,
+  isGone: false,
   whenGone: [],
   end() {},
 })

@@ -44,6 +44,7 @@ const LINGER_BYTES = 1 << 20
 /** So much of the requests behind one that is under way is read, as only who reads hears that a client has gone. */
 const AHEAD_BYTES = 16384
 const NOTHING = Buffer.alloc(0)
+const MS = 1000
 
 type State = 'fresh' | 'idle' | 'head' | 'busy' | 'lingering' | 'closed'
 
@@ -109,7 +110,10 @@ export class H1Connection implements Receiver, Carrier {
 
   /** The next requests of a pipeline: they wait their turn, what is more than a little of them in the kernel. */
   #readAhead(bytes: Buffer): void {
-    if (this.#ahead.length + bytes.length > AHEAD_BYTES) this.conduit.hold()
+    if (this.#ahead.length + bytes.length > AHEAD_BYTES) {
+      this.conduit.hold()
+      this.#waitUnheard()
+    }
     if (this.#ahead.length === 0 && bytes.length > AHEAD_BYTES) this.conduit.unread(bytes)
     else this.#ahead = Buffer.concat([this.#ahead, bytes])
   }
@@ -236,6 +240,13 @@ export class H1Connection implements Receiver, Carrier {
     this.#timer = setTimeout(() => conduit.destroy(), LINGER_MS)
   }
 
+  /** Who is not read is never heard to go: so he has a limit, unless he waits for a switch and all is of a stream to come. */
+  #waitUnheard(): void {
+    if (this.#exchange?.head.upgrade !== undefined) return
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(this.#giveUp, this.#harbour.limits.idleSeconds * MS)
+  }
+
   /** Answers bytes that are no request; nothing behind them is read as one. */
   #refuse(failure: Failure): void {
     const id = this.#harbour.newId()
@@ -289,6 +300,7 @@ export class H1Connection implements Receiver, Carrier {
 
   /** No further request: an idle connection closes now, a busy one after its exchange. */
   drain(): void {
-    if (this.#state === 'idle' || this.#state === 'fresh') this.conduit.finish()
+    // what was on its way already is thrown away: nobody could be told what became of it
+    if (this.#state === 'idle' || this.#state === 'fresh') this.#linger()
   }
 }

@@ -164,6 +164,7 @@ export class Listeners implements Harbour {
       remoteAddress,
       serverName: undefined,
       certificate: undefined,
+      isGone: false,
       whenGone: [],
       end: () => {},
     }
@@ -210,6 +211,7 @@ export class Listeners implements Harbour {
     const before = conduit.onGone
     conduit.onGone = () => {
       this.#connections.delete(connection)
+      facts.isGone = true
       for (const tell of facts.whenGone) tell()
       before?.()
     }

@@ -31,9 +31,14 @@ const open = (
   const opening = openSession(target)
   channels.set(key, opening)
   const forget = (): void => void channels.delete(key)
+  let opened: ClientHttp2Session | undefined
+  // noted before it is there: a client may leave while the engine is still thinking
+  connection.whenGone.push(() => opened?.destroy())
   opening.then((session) => {
     session.once('close', forget).once('goaway', forget)
-    connection.whenGone.push(() => session.destroy())
+    opened = session
+    // node reads what came with the upgrade in its next tick, and throws where the session has gone by then
+    if (connection.isGone) setImmediate(() => session.destroy())
   }, forget)
   return opening
 }

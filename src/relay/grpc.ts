@@ -13,6 +13,7 @@ import { readMessage } from './grpc-message.ts'
 
 /** RFC 9113 7. */
 const NO_ERROR = 0
+const INTERNAL_ERROR = 2
 const END_STREAM = 1
 
 /** gRPC metadata that goes along, beside what is said anew. */
@@ -86,13 +87,21 @@ export const relayCall = async (
 ): Promise<void> => {
   if (exchange.isGone) return
   const first = judge === undefined ? undefined : await readMessage(call, judge)
-  const channel = await session()
   if (exchange.isGone) return
+  // an engine may take its time, or never answer: a client that leaves meanwhile waits for nothing
+  const channel = await Promise.race([session(), closed(call.stream)])
+  if (channel === undefined || exchange.isGone) return
   const cancel = new AbortController()
   const up = channel.request(fieldsOf(call), { signal: cancel.signal })
   if (first !== undefined) up.write(first)
   await new Joint(call.stream, up, cancel).run(() => channel.destroyed)
 }
+
+const closed = (stream: ServerHttp2Stream): Promise<undefined> =>
+  new Promise((resolve) => {
+    if (stream.destroyed) resolve(undefined)
+    else stream.once('close', () => resolve(undefined))
+  })
 
 /** What ends an answer whose engine has gone: a status that clients show, where a reset would say nothing. */
 const LOST = {
@@ -125,9 +134,24 @@ class Joint {
       const down = this.#down
       // how a stream broke is told by its code, at its end
       up.on('error', () => {})
-      up.on('response', (headers, flags) => this.#respond(headers, (flags & END_STREAM) !== 0))
-      up.on('trailers', (fields) => this.#conclude(answered(fields)))
+      let isRefused = false
+      // node throws at what it would not send itself, such as a status above 599: nobody else is to suffer for that
+      const orRefuse = (pass: () => void): void => {
+        try {
+          pass()
+        } catch (error) {
+          isRefused = true
+          this.#cancel.abort()
+          if (down.headersSent) this.#reset(INTERNAL_ERROR, resolve)
+          else reject(new Failure('MALFORMED_RESPONSE', 'its head cannot be passed on', error))
+        }
+      }
+      up.on('response', (headers, flags) =>
+        orRefuse(() => this.#respond(headers, (flags & END_STREAM) !== 0)),
+      )
+      up.on('trailers', (fields) => orRefuse(() => this.#conclude(answered(fields))))
       up.on('close', () => {
+        if (isRefused) return
         const isReset = up.rstCode !== NO_ERROR && !isBroken()
         if (isReset) this.#reset(up.rstCode, resolve)
         else if (this.#trailers === undefined && !down.headersSent)

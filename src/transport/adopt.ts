@@ -17,6 +17,8 @@ export const adopt = (accepted: Accepted): Conduit =>
 export const adoptPlain = (socket: Socket): Conduit =>
   new Conduit(() => ({ socket, readsIntoBuffers: false }))
 
+const isOfClient = (stream: Http2Stream): stream is ServerHttp2Stream => 'pushStream' in stream
+
 /**
  * A stream inside a connection (HTTP/2), which has of a socket what conduits need; it is not reset by `reset`, but
  * destroyed. Node ends one that was reset, or lost its connection, as if it were complete: only its code tells.
@@ -26,7 +28,8 @@ export const adoptStream = (stream: Http2Stream): Conduit => {
     // before the conduit hears of it
     stream.on('end', () => {
       const code = stream.rstCode ?? 0
-      if (code === 0) return
+      // NO_ERROR too, of a client that has not ended what it sends; an engine says so to an upload it has had enough of
+      if (code === 0 && !(isOfClient(stream) && stream.aborted)) return
       const { receiver } = conduit
       conduit.receiver = NOBODY
       receiver.gone(conduit, new Error(`the stream was reset with code ${code}`))

@@ -342,25 +342,25 @@ export class Conduit implements Writer {
 
   #onWritten(): void {
     if (!this.isTaken) return
-    this.#unpin()
     if (this.#isResetting) this.#resetSoon(SEND_BEFORE_RESET_MS)
-    if (this.#waiting !== undefined) this.#release()
+    const source = this.#release()
+    if (source !== undefined) source.#deliver()
     if (this.#onTaken === undefined) return
     const then = this.#onTaken
     this.#onTaken = undefined
     then()
   }
 
-  /** Everything has been taken, or never will be: the source may go on. */
-  #release(): void {
+  /** Everything has been taken, or never will be: the source, which is returned, may go on. */
+  #release(): Conduit | undefined {
     this.#unpin()
     const source = this.#waiting
     this.#waiting = undefined
-    if (source === undefined) return
+    if (source === undefined) return undefined
     source.#loanIsBusy = false
     source.#isWaiting = false
     source.#dropLoan()
-    if (!source.isGone && !this.isGone) source.#deliver()
+    return source.isGone ? undefined : source
   }
 
   /** What was just written is still needed: the memory of a bench, or bytes of their own. */
@@ -463,9 +463,11 @@ export class Conduit implements Writer {
     this.isGone = true
     clearTimeout(this.#resetTimer)
     this.#dropLoan()
-    this.#release()
+    const source = this.#release()
     this.receiver.gone(this, this.#error)
     this.receiver = NOBODY
     this.onGone?.()
+    // last: whoever was told has decided by now who receives it
+    if (source !== undefined && !source.isGone) source.#deliver()
   }
 }

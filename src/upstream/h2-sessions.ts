@@ -36,17 +36,29 @@ class Dialler extends Agent {
   readonly #peer: TlsPeer
   readonly #timeoutMs: number
   #settling: NodeJS.Timeout | undefined
+  /** The last connection was to take no streams at all. */
+  #takesNothing = false
 
   constructor(peer: TlsPeer, timeoutMs: number) {
     super()
     this.#peer = peer
     this.#timeoutMs = timeoutMs
     this.settings = { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES }
-    this.on('session', () => clearTimeout(this.#settling))
+    this.on('session', (session: ClientHttp2Session) => {
+      clearTimeout(this.#settling)
+      // the agent would open one connection after the other, for ever
+      if (session.remoteSettings.maxConcurrentStreams !== 0) return
+      this.#takesNothing = true
+      session.close()
+    })
   }
 
   /** Called by the agent, for one connection at a time. */
   override async createConnection(): Promise<TLSSocket> {
+    if (this.#takesNothing) {
+      this.#takesNothing = false
+      throw new Failure('ENGINE_UNREACHABLE', 'it takes no requests (MAX_CONCURRENT_STREAMS is 0)')
+    }
     const socket = await connectTls(this.#peer, ['h2', 'http/1.1'], this.#timeoutMs)
     if (socket.alpnProtocol !== 'h2') throw new SpeaksHttp1(socket)
     // HTTP/2 knows no half-closed connections: node:http2 would wait for ever on one

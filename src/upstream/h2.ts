@@ -33,15 +33,23 @@ export const upgradeToGrpc = async (pool: Pool): Promise<UpstreamConnection> => 
   }
 }
 
+/** An engine answers an upgrade at once, or is not well; clients such as buildx wait 20 s. */
+const UPGRADE_TIMEOUT_MS = 20_000
+
 const ask = (connection: UpstreamConnection, head: string): Promise<ResponseHead> =>
   new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Failure('ENGINE_TIMEOUT')), UPGRADE_TIMEOUT_MS)
     connection.ask(head, 'POST', {
       answered(head, rest) {
+        clearTimeout(timer)
         connection.conduit.hold()
         connection.conduit.unread(rest)
         resolve(head)
       },
-      unanswered: reject,
+      unanswered(failure) {
+        clearTimeout(timer)
+        reject(failure)
+      },
     })
   })
 

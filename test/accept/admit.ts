@@ -10,6 +10,7 @@ const ANONYMOUS: Connection = {
   remoteAddress: '127.0.0.1',
   serverName: undefined,
   certificate: undefined,
+  isGone: false,
   whenGone: [],
   end() {},
 }

@@ -248,6 +248,12 @@ test('a reader that does not read stops the engine', async (t) => {
   engine.pool.release(connection, false)
 })
 
+test('an engine that takes no streams is asked once, and said to be of no use', async (t) => {
+  const engine = await start(t, hello, { settings: { maxConcurrentStreams: 0 } })
+  await t.rejects(ask(engine.pool, QUESTION), { code: 'ENGINE_UNREACHABLE' })
+  t.ok(engine.sockets.length <= 2, `${engine.sockets.length} connections`)
+})
+
 test('where HTTP/1.1 is chosen, it is spoken', async (t) => {
   const certificates = await engineCertificates(t)
   const { certificate: cert, key } = await certificates.server()
