@@ -109,7 +109,9 @@ const judgeQuery = (rules: QueryRules, query: Query, hearing: Hearing): Query =>
   for (const [key, value] of complete(rules.shape, at, hearing, sent)) sent.set(key, value)
   const wrong = rules.together?.(query, hearing.policy)
   if (wrong !== undefined) {
-    violate(hearing, at, 'confine', [...query.keys()], wrong[0], wrong[1])
+    // there is no value to leave out: what is pulled is all that such a request is
+    const strict = { ...hearing, policy: { ...hearing.policy, onViolation: 'deny' as const } }
+    violate(strict, at, 'confine', [...query.keys()], wrong[0], wrong[1])
   }
   return new Map(
     Array.from(sent, ([key, value]) => [key, isList(value) ? value.map(text) : [text(value)]]),

@@ -244,3 +244,14 @@ test('images are pulled only from where they may come from', async (t) => {
   t.notOk(pulls('localhost/library/busybox'))
   t.notOk(pulls('evil.example.com/docker.io/library/busybox'))
 })
+
+test('a pull that may not be is refused, also where values are left out instead', async (t) => {
+  const lax = policyOf({ images: ['docker.io/library/*'], onViolation: 'strip' })
+  t.throws(() => ask(lax, 'image.create', { fromImage: 'evil/busybox' }), {
+    code: 'POLICY_DENIED',
+    message: /evil\/busybox does not come from a place that is allowed here/,
+  })
+  t.doesNotThrow(() => ask(lax, 'image.create', { fromImage: 'busybox' }))
+  const audit = policyOf({ images: [], onViolation: 'strip', mode: 'audit' })
+  t.doesNotThrow(() => ask(audit, 'image.create', { fromImage: 'evil/busybox' }))
+})
