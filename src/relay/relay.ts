@@ -3,7 +3,7 @@ import { asFailure, Failure } from '../errors.ts'
 import type { Exchange, Follower } from '../exchange.ts'
 import { Draft, SHORT_BODY_BYTES } from '../transport/draft.ts'
 import { collectAnswer } from '../upstream/answer.ts'
-import type { Asker, Loss } from '../upstream/connection.ts'
+import { type Asker, type Loss, mayAskAgain } from '../upstream/connection.ts'
 import type { Connection, Pool } from '../upstream/pool.ts'
 import { endOfWhole, trackBody } from '../wire/body.ts'
 import type { Framing, ResponseHead } from '../wire/head.ts'
@@ -20,9 +20,6 @@ const EMPTY = Buffer.alloc(0)
 const UNWANTED_BODY_CAP = 65536
 /** No answer that is amended comes near. */
 const AMENDED_ANSWER_CAP = 1 << 20
-
-/** RFC 9110 9.2.1: nothing happens when these are asked twice. */
-const isSafe = (method: string): boolean => method === 'GET' || method === 'HEAD'
 
 /** Who wants to know how a relayed exchange ended. */
 export interface Sender {
@@ -342,9 +339,8 @@ class Relay implements Asker, PumpOwner, Follower {
 
   #mayAskAgain(loss: Loss): boolean {
     const { kind } = this.#upload
-    if (loss === 'unprocessed') return kind === 'none' || kind === 'whole'
-    // A connection that had been used and died before the first byte was closing while the request was on its way
-    return loss === 'untouched' && this.#connection.uses > 1 && isSafe(this.#errand.method)
+    const isWhole = kind === 'none' || kind === 'whole'
+    return mayAskAgain(this.#connection, this.#errand.method, loss, isWhole)
   }
 
   // === bodies ===

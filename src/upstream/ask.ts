@@ -2,7 +2,8 @@
 import { Failure } from '../errors.ts'
 import type { ResponseHead } from '../wire/head.ts'
 import { collectAnswer } from './answer.ts'
-import type { Pool } from './pool.ts'
+import { type Loss, mayAskAgain } from './connection.ts'
+import type { Connection, Pool } from './pool.ts'
 
 export interface Question {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE'
@@ -32,12 +33,29 @@ const headOf = (host: string, { method, target, contentType, body }: Question): 
 /** @throws Failure of the connection, ENGINE_TIMEOUT or MALFORMED_RESPONSE; any status is an answer */
 export const ask = async (pool: Pool, question: Question): Promise<EngineAnswer> => {
   const head = headOf(pool.host, question)
-  const connection = pool.take() ?? (await pool.begin(head))
+  const first = pool.take() ?? (await pool.begin(head))
+  const answer = await askOn(pool, first, head, question, mayAskAgain)
+  if (answer !== LOST) return answer
+  return askOn(pool, await pool.begin(head), head, question, never) as Promise<EngineAnswer>
+}
+
+/** In place of an answer: the question did not arrive, and may be asked on another connection. */
+const LOST = Symbol('lost')
+const never = (): boolean => false
+
+const askOn = async (
+  pool: Pool,
+  connection: Connection,
+  head: string,
+  question: Question,
+  mayRetry: typeof mayAskAgain,
+): Promise<EngineAnswer | typeof LOST> => {
   const { conduit } = connection
+  const { method } = question
   let reusable = false
   let timer: NodeJS.Timeout | undefined
   try {
-    return await new Promise<EngineAnswer>((resolve, reject) => {
+    return await new Promise((resolve, reject) => {
       timer = setTimeout(() => reject(new Failure('ENGINE_TIMEOUT')), PATIENCE_MS)
       const answered = (head: ResponseHead, rest: Buffer): void => {
         collectAnswer(conduit, head.framing, rest, CAP).then((body) => {
@@ -45,7 +63,9 @@ export const ask = async (pool: Pool, question: Question): Promise<EngineAnswer>
           resolve({ status: head.status, head, body })
         }, reject)
       }
-      connection.ask(head, question.method, { answered, unanswered: reject })
+      const unanswered = (failure: Failure, loss: Loss): void =>
+        mayRetry(connection, method, loss, true) ? resolve(LOST) : reject(failure)
+      connection.ask(head, method, { answered, unanswered })
       if (question.body === undefined) return
       conduit.send(question.body)
       connection.bodySent()

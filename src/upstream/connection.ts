@@ -12,6 +12,24 @@ import type { ResponseHead } from '../wire/head.ts'
  */
 export type Loss = 'unprocessed' | 'untouched' | 'begun'
 
+/** RFC 9110 9.2.1: nothing happens when these are asked twice. */
+const isSafe = (method: string): boolean => method === 'GET' || method === 'HEAD'
+
+/**
+ * May a request be asked once more, on another connection?
+ * @param isWhole its body can be sent again, or there is none
+ */
+export const mayAskAgain = (
+  { uses }: Pick<EngineConnection, 'uses'>,
+  method: string,
+  loss: Loss,
+  isWhole: boolean,
+): boolean => {
+  if (loss === 'unprocessed') return isWhole
+  // A connection that had been used and died before the first byte was closing while the request was on its way
+  return loss === 'untouched' && uses > 1 && isSafe(method)
+}
+
 /** Interim responses before the final one; engines send none, and a flood of them would keep a client waiting for ever. */
 export const MAX_INTERIM = 8
 
