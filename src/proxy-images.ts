@@ -21,6 +21,8 @@ export interface Engine {
   /** Of the tenant and the engine together, for as long as both are the same. */
   readonly name: string
   readonly origins: Origins
+  /** Nobody waits for the answer any more: what is asked for it now is asked for nothing. */
+  readonly isGone: boolean
 }
 
 /** Content that has an id has no other: by it an image mount cannot change between check and use. */

@@ -1,9 +1,10 @@
 /** A request between policy, which judges what it says, and the engine, which is asked about what it names. */
+import { Failure } from './errors.ts'
 import type { Rules } from './policy/body.ts'
 import type { Plan } from './policy/decide.ts'
-import type { Findings } from './policy/hearing.ts'
+import type { Findings, Mention } from './policy/hearing.ts'
 import { asksForOrigins } from './policy/images.ts'
-import { judgeObject, leansOn } from './policy/objects.ts'
+import { addObjects, judgeObject, leansOn } from './policy/objects.ts'
 import type { Policy } from './policy/policy.ts'
 import { type Note, noteOrThrow } from './proxy-audit.ts'
 import { type Engine, judgeImages, recheckImage } from './proxy-images.ts'
@@ -17,19 +18,29 @@ import { prepare } from './relay/prepare.ts'
  */
 export const judgeObjects = async (
   policy: Policy,
-  { pool, version }: Engine,
+  engine: Engine,
   findings: Pick<Findings, 'references'>,
   note: Note | undefined,
 ): Promise<void> => {
-  const waiting = [...leansOn(findings)]
-  for (const mention of waiting) {
-    const { kind, name } = mention
+  const { pool, version } = engine
+  const objects = new Map<string, Mention>()
+  const named = leansOn(findings)
+  try {
+    addObjects(policy, objects, named)
+  } catch (error) {
+    noteOrThrow(note, named[0]?.path ?? '', error)
+  }
+  // what is added on the way comes too
+  for (const mention of objects.values()) {
+    const { kind, name, path } = mention
     if (kind !== 'container' && kind !== 'network' && kind !== 'volume') continue
+    if (engine.isGone) throw new Failure('MALFORMED_REQUEST', 'the client has gone')
     try {
       const inspected = await lookUp(pool, version, kind, name)
-      if (inspected !== undefined) waiting.push(...judgeObject(policy, mention, inspected))
+      if (inspected !== undefined)
+        addObjects(policy, objects, judgeObject(policy, mention, inspected))
     } catch (error) {
-      noteOrThrow(note, mention.path, error)
+      noteOrThrow(note, path, error)
     }
   }
 }

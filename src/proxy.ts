@@ -141,6 +141,10 @@ class Passage implements Sender, Ruling {
     return this.#stages.origins
   }
 
+  get isGone(): boolean {
+    return this.#exchange.isGone
+  }
+
   /** The request is over: served, or failed with `error`, which the client is told as far as it can be. */
   over(error?: unknown): void {
     if (this.#isOver) return

@@ -11,16 +11,40 @@ import { VOLUME_CREATE } from './volumes.ts'
 const KNOWN_NETWORKS = new Set(['default', 'bridge', 'none'])
 const LOOKED_UP = new Set<Reference['kind']>(['container', 'network', 'volume'])
 
-/** The references that have to be looked up at the engine before the request may go: each object once. */
-export const leansOn = ({ references }: Pick<Findings, 'references'>): readonly Mention[] => {
-  const found = new Map<string, Mention>()
-  for (const mention of references) {
-    const { kind, name, verdict } = mention
-    const isKnown = kind === 'network' && KNOWN_NETWORKS.has(name)
-    if (LOOKED_UP.has(kind) && verdict === 'confine' && !isKnown)
-      found.set(`${kind} ${name}`, mention)
+/** The references that have to be looked up at the engine before the request may go. */
+export const leansOn = ({ references }: Pick<Findings, 'references'>): readonly Mention[] =>
+  references.filter(
+    ({ kind, name, verdict }) =>
+      LOOKED_UP.has(kind) &&
+      verdict === 'confine' &&
+      !(kind === 'network' && KNOWN_NETWORKS.has(name)),
+  )
+
+/**
+ * Objects that one request may lean on, by name or through others: each is a question to the engine. People's containers
+ * lean on a handful; without an end, one that names containers of hundreds of volumes each would be tens of thousands.
+ */
+const MOST_OBJECTS = 256
+
+/**
+ * Adds what is mentioned to the objects to look up, each of them once.
+ * @throws Failure POLICY_DENIED where there is no room for all
+ */
+export const addObjects = (
+  policy: Policy,
+  objects: Map<string, Mention>,
+  mentions: readonly Mention[],
+): void => {
+  for (const mention of mentions) {
+    const key = `${mention.kind} ${mention.name}`
+    if (objects.has(key)) continue
+    if (objects.size === MOST_OBJECTS)
+      throw new Failure(
+        'POLICY_DENIED',
+        `${mention.path} (policy '${policy.name}'): with what these use in turn, the request names more than ${MOST_OBJECTS} containers, networks and volumes, and each has to be looked at. Name fewer.`,
+      )
+    objects.set(key, mention)
   }
-  return [...found.values()]
 }
 
 /** What engines say of an object, as far as it matters here. */

@@ -142,13 +142,14 @@ export class JudgedUpload implements Receiver {
 
   async #complete(): Promise<void> {
     this.#over()
+    // before it is settled, which may take a while: so a client that goes meanwhile is seen to go
+    this.#exchange.bodyRead()
     try {
       await this.#judge.settle()
       this.#judge.finish()
     } catch (error) {
       return this.#reject(asFailure(error))
     }
-    this.#exchange.bodyRead()
     const sink = this.#sink
     if (sink === undefined) return this.#resolve(this.#take())
     this.#flush(sink)
