@@ -47,6 +47,7 @@ export const FAILURES = {
   // what was asked
   NO_SUCH_ROUTE: { status: 404, grpc: 12, fault: 'client', says: 'page not found' },
   NO_SUCH_PLUGIN: { status: 404, grpc: 5, fault: 'client', says: 'there are no plugins here' },
+  NO_SUCH_CONTAINER: { status: 404, grpc: 5, fault: 'client', says: 'No such container' },
   POLICY_DENIED: { status: 403, grpc: 7, fault: 'client', says: 'not allowed here' },
   // the engine
   ENGINE_UNREACHABLE: { status: 502, grpc: 14, fault: 'upstream', says: 'the engine cannot be reached' },

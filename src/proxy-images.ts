@@ -1,7 +1,7 @@
-/** Which images may run, where that depends on where they came from: pulls are watched, and creates are asked. */
+/** Which images may run, where that depends on where they came from: pulls are watched, creates and starts are asked. */
 
 import type { Origins } from './endpoint/origins.ts'
-import { Failure } from './errors.ts'
+import { asFailure, Failure } from './errors.ts'
 import type { Mention } from './policy/hearing.ts'
 import { asksForOrigins, type ImageName, judgeImage, printImage, pullOf } from './policy/images.ts'
 import type { Policy } from './policy/policy.ts'
@@ -9,7 +9,9 @@ import { type Note, noteOrThrow } from './proxy-audit.ts'
 import type { Watch } from './relay/errand.ts'
 import { lookUp } from './relay/look-up.ts'
 import { watchPull } from './relay/pull-watch.ts'
+import type { Matched } from './route/match.ts'
 import type { Query } from './route/query.ts'
+import type { RouteId } from './route/routes.ts'
 import { ask } from './upstream/ask.ts'
 import type { Pool } from './upstream/pool.ts'
 
@@ -76,9 +78,13 @@ export const judgeImages = async (
   note: Note | undefined,
 ): Promise<ReadonlyMap<string, string>> => {
   const ids = new Map<string, string>()
+  const asked = new Set<string>()
   if (!asksForOrigins(policy)) return ids
   for (const mention of mentions) {
-    if (mention.kind !== 'image') continue
+    // the same name says different things in different places
+    const question = `${mention.path} ${mention.name}`
+    if (mention.kind !== 'image' || asked.has(question)) continue
+    asked.add(question)
     try {
       const id = await judgedId(policy, engine, mention)
       if (id !== undefined) ids.set(mention.name, id)
@@ -89,10 +95,22 @@ export const judgeImages = async (
   return ids
 }
 
+/** What engines say of a container, as far as it matters here. */
+interface Made {
+  readonly Id: string
+  /** The id of its image, which it keeps. */
+  readonly Image: string
+  readonly Config: { readonly Image: string }
+  readonly State: { readonly Status: string }
+}
+
+const containerOf = async ({ pool, version }: Engine, name: string): Promise<Made | undefined> =>
+  (await lookUp(pool, version, 'container', name)) as Made | undefined
+
 /**
  * A tag may have moved between check and use: looks at what the container was really made of, and removes it where
- * that may not run.
- * @throws Failure POLICY_DENIED
+ * that may not run, or cannot be told.
+ * @throws Failure POLICY_DENIED, or that of the look
  */
 export const recheckImage = async (
   policy: Policy,
@@ -100,17 +118,73 @@ export const recheckImage = async (
   container: string,
   judged: { readonly name: string; readonly id: string | undefined },
 ): Promise<void> => {
-  const { pool, version } = engine
-  const made = (await lookUp(pool, version, 'container', container)) as
-    | { readonly Image: string }
-    | undefined
-  if (made === undefined || made.Image === judged.id) return
   try {
+    const made = await containerOf(engine, container)
+    if (made === undefined || made.Image === judged.id) return
     await refuseImage(policy, engine, { path: 'Image', name: judged.name }, made.Image)
   } catch (error) {
-    await ask(pool, { method: 'DELETE', target: `/${version}/containers/${container}?force=1&v=1` })
+    if (!(await isRemoved(engine, container))) throw unremoved(container, asFailure(error))
     throw error
   }
+}
+
+/** The answers to a DELETE that leaves nothing. */
+const GONE: ReadonlySet<number> = new Set([204, 404])
+
+/** Removes a container; a second time where the first did not arrive. */
+const isRemoved = async ({ pool, version }: Engine, container: string): Promise<boolean> => {
+  const target = `/${version}/containers/${container}?force=1&v=1`
+  for (let tries = 0; tries < 2; tries++) {
+    const answer = await ask(pool, { method: 'DELETE', target }).catch(() => undefined)
+    if (answer !== undefined && GONE.has(answer.status)) return true
+  }
+  return false
+}
+
+const unremoved = (container: string, why: Failure): Failure =>
+  new Failure(
+    'ENGINE_REFUSED',
+    `removing a container that must not run (${why.message}). Remove it yourself: docker rm -f ${container}`,
+    why,
+  )
+
+/** Routes that set a container running which may never have run. */
+const STARTS: ReadonlySet<string> = new Set<RouteId>(['container.start', 'container.restart'])
+
+/** Does `judgeStart` have a say? */
+export const isStartJudged = (policy: Policy, { route }: Matched): boolean =>
+  STARTS.has(route.id) && asksForOrigins(policy)
+
+/**
+ * Looks at the image of a container that has never run, whatever became of the look behind its create: its client may
+ * have left, the engine failed, or somebody else made it. What has run already may go on.
+ * @returns what to ask in place of `matched`: the same by the container's id, as a name can be given to another meanwhile
+ * @throws Failure POLICY_DENIED or NO_SUCH_CONTAINER
+ */
+export const judgeStart = async (
+  policy: Policy,
+  engine: Engine,
+  matched: Matched,
+  note: Note | undefined,
+): Promise<Matched> => {
+  const [name = ''] = matched.params
+  try {
+    const made = await containerOf(engine, name)
+    if (made === undefined) return nothingToStart(matched, note)
+    const { Id, Image, Config, State } = made
+    if (State.Status === 'created')
+      await refuseImage(policy, engine, { path: 'Image', name: Config.Image }, Image)
+    return { ...matched, params: [Id] }
+  } catch (error) {
+    noteOrThrow(note, 'Image', error)
+    return matched
+  }
+}
+
+/** @throws Failure NO_SUCH_CONTAINER: asked for by its name, one could be there by then */
+const nothingToStart = (matched: Matched, note: Note | undefined): Matched => {
+  if (note === undefined) throw new Failure('NO_SUCH_CONTAINER', matched.params[0])
+  return matched
 }
 
 /** Who reads along with a pull, where it matters where images come from. */

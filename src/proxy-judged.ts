@@ -93,6 +93,8 @@ export class Judged {
     if (preparations.length === 0 || this.#note !== undefined) return
     const { pool, version } = this.#engine
     await prepare(pool, version, this.#image, preparations)
+    // that takes a while, in which a tag can move: nothing is made of one that has, as far as can be told
+    this.#imageIds = await judgeImages(this.#policy, this.#engine, references, this.#note)
   }
 
   /** The name of the image that a create is for. */

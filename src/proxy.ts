@@ -9,6 +9,7 @@ import type { Policy } from './policy/policy.ts'
 import { type Note, notesOf } from './proxy-audit.ts'
 import { type Asked, askedBy, errandOf, type Ruling } from './proxy-errand.ts'
 import { type Build, type Builds, chargedAs, GRPC } from './proxy-grpc.ts'
+import { isStartJudged, judgeStart } from './proxy-images.ts'
 import { judgeObjects } from './proxy-judged.ts'
 import { relay, relayed, type Sender } from './relay/relay.ts'
 import { rescue } from './relay/rescue.ts'
@@ -110,8 +111,18 @@ class Passage implements Sender, Ruling {
     this.#endpoint = endpoint
     this.pool = this.#stages.pools.of(endpoint.key, endpoint.address)
     this.#builds.claim(this.#exchange, this.#asked.matched, this.#tenant, endpoint)
-    if (this.permit.references.length === 0) this.#relay()
-    else this.#wait(judgeObjects(this.policy, this, this.permit, this.note), this.#relay)
+    const isLookedAt =
+      this.permit.references.length > 0 || isStartJudged(this.policy, this.#asked.matched)
+    if (isLookedAt) this.#wait(this.#lookAtObjects(), this.#relay)
+    else this.#relay()
+  }
+
+  async #lookAtObjects(): Promise<void> {
+    const { policy, note } = this
+    const { matched } = this.#asked
+    await judgeObjects(policy, this, this.permit, note)
+    if (isStartJudged(policy, matched))
+      this.#asked = { matched: await judgeStart(policy, this, matched, note), plain: undefined }
   }
 
   #relay(): void {

@@ -82,6 +82,17 @@ test('only what was pulled from an allowed place runs', async (t) => {
     stderr: /was not pulled/,
   })
 
+  // a container that its create has not judged: an operator's, or one whose client did not stay for the answer
+  await direct.json('POST', '/containers/create?name=planted', { Image: 'busybox', Cmd: ['true'] })
+  for (const verb of ['start', 'restart'])
+    t.match(await docker(url, [verb, 'planted']), { code: 1, stderr: local }, verb)
+  succeeds(await docker(engine, ['start', '--attach', 'planted']))
+  t.match(await docker(url, ['restart', 'planted']), { code: 0 }, 'what has run may run again')
+  t.match(await docker(url, ['start', 'nobody']), { code: 1, stderr: /No such container: nobody/ })
+  succeeds(await docker(url, ['create', '--name', 'later', GOOD, 'true']))
+  t.match(await docker(url, ['start', 'later']), { code: 0 })
+  succeeds(await docker(engine, ['rm', '--force', 'planted', 'later']))
+
   const lenient = await fence(t, engine, LENIENT)
   t.match(
     await docker(lenient, ['run', '--rm', 'busybox', 'echo', 'ran']),
