@@ -7,6 +7,7 @@ import type { Reference } from './hearing.ts'
 import { isPullAllowed, printImage, pullOf } from './images.ts'
 import { fold, type Json, text } from './json.ts'
 import type { Policy } from './policy.ts'
+import { psArgs } from './ps.ts'
 import {
   everywhere,
   type Judge,
@@ -58,14 +59,6 @@ const CHANGES: Row = {
   why: 'it sets labels that berth alone sets',
 }
 
-/** `ps` runs on the host, as root, with these arguments: options that pick columns, and nothing else. */
-const PS_ARGS = /^(?:-?[AaefFlujwx]{1,8}|(?:-[Aae]{0,2}o|o) [a-z%]{1,16}(?:,[a-z%]{1,16}){0,15})$/
-
-const psArgs: Judge = (value) =>
-  PS_ARGS.test(text(value))
-    ? send(value)
-    : refuse('it is no plain list of options or columns for ps')
-
 const CHECKPOINT: Row = {
   shape: STRING,
   verdicts: reachesHost('deny'),
@@ -88,7 +81,7 @@ export const QUERIES: Partial<Record<RouteId, QueryRules>> = {
         verdicts: reachesHost('confine'),
         judge: psArgs,
         why: 'ps runs on the host, as root',
-        cure: 'Give columns by -o, or nothing.',
+        cure: 'Give -o pid,user,args or other columns, pid before the longer ones, or nothing.',
       },
     }),
   },

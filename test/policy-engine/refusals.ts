@@ -107,6 +107,11 @@ const REFUSED: readonly Refused[] = [
   { args: ['service', 'create', 'busybox'], names: /service/, code: 1 },
   { args: ['update', '--cpu-rt-runtime', '1000', 'mine'], names: /CpuRealtimeRuntime/, code: 1 },
   { args: ['top', 'mine', '-o', 'pid', '--info'], names: /top\.ps_args/, code: 1 },
+  {
+    args: ['top', 'mine', '-eo', 'lstart,uid,gid,ppid,pid,args'],
+    names: /top\.ps_args.*pid before/,
+    code: 1,
+  },
   { args: ['import', 'http://127.0.0.1/x.tar'], names: /pull\.fromSrc/, code: 1 },
 ]
 

@@ -195,6 +195,44 @@ test('reserved labels come in by no query', async (t) => {
   )
 })
 
+test('top shows columns by which the engine cannot take another for a PID', async (t) => {
+  const top = (args: string) => () => ask(dedicated, 'container.top', { ps_args: args })
+  for (const args of [
+    '-eo lstart,uid,gid,ppid,pid,args',
+    '-o comm,pid',
+    '-o pid,args,pid',
+    '-eo start,pid',
+    '-o label,pid',
+    'o args,pid',
+    '-o user,args',
+    '-eo pid,comm --sort=pid',
+    '-eO lstart',
+    '-O lstart',
+    '--format=lstart,pid',
+    '-eo pid:9',
+    '-o\tpid',
+    '-o  pid',
+    '-e -o lstart,pid',
+    '-eolstart,pid',
+    'm',
+    '-T',
+    '-L',
+  ])
+    t.throws(top(args), { code: 'POLICY_DENIED', message: /top\.ps_args/ }, args)
+  for (const args of [
+    '-ef',
+    'aux',
+    'auxww',
+    '-aux',
+    '-eo pid,ppid,user,comm,args',
+    '-o user,uid,ppid,pid,stime,cmd',
+    '-eo pid,lstart,cmd',
+    'o pid,comm',
+    '-o pid',
+  ])
+    t.doesNotThrow(top(args), args)
+})
+
 test('what a query names is told, to be resolved', async (t) => {
   t.match(ask(dedicated, 'image.commit', { container: 'c', repo: 'mine' }).references, [
     { kind: 'container', name: 'c' },
