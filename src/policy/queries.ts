@@ -3,22 +3,14 @@
 import type { Query } from '../route/query.ts'
 import type { RouteId } from '../route/routes.ts'
 import { BUILD } from './build-query.ts'
+import { change } from './changes.ts'
 import type { Reference } from './hearing.ts'
 import { isPullAllowed, printImage, pullOf } from './images.ts'
-import { fold, type Json, text } from './json.ts'
+import { type Json, text } from './json.ts'
 import type { Policy } from './policy.ts'
 import { psArgs } from './ps.ts'
-import {
-  everywhere,
-  type Judge,
-  type Row,
-  reachesHost,
-  STRING,
-  STRINGS,
-  type Struct,
-  struct,
-} from './table.ts'
-import { oneOf, refuse, send } from './values.ts'
+import { everywhere, type Row, reachesHost, STRING, STRINGS, type Struct, struct } from './table.ts'
+import { oneOf } from './values.ts'
 
 export interface QueryRules {
   /** Put before each key in messages and in `policies:` of berth.yaml. */
@@ -42,21 +34,12 @@ const named = (kind: Reference['kind']): Row => ({
   names: names(kind),
 })
 
-const RESERVED_LABEL = /\$|berth|traefik/
-
-/** `changes` is a Dockerfile: one label in it could be of a reserved family, spelled out or through a variable. */
-const change: Judge = (value) => {
-  const line = fold(text(value))
-  return line.includes('label') && RESERVED_LABEL.test(line)
-    ? refuse('it sets labels that berth alone sets', 'Leave out --change LABEL.')
-    : send(value)
-}
-
 const CHANGES: Row = {
   shape: STRINGS,
-  verdicts: everywhere('confine'),
+  verdicts: reachesHost('confine'),
   each: change,
-  why: 'it sets labels that berth alone sets',
+  why: 'the engine itself would carry it out',
+  cure: 'Leave out --change, or build it from a Dockerfile.',
 }
 
 const CHECKPOINT: Row = {

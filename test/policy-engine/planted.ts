@@ -223,7 +223,34 @@ test('labels of reserved families never arrive, by whatever way', async (t) => {
   t.strictSame(await labelsOf('/containers/box/json'), { 'berth.http': 'a:80', mine: '1' })
   t.strictSame(await labelsOf('/volumes/vol'), { mine: '1' })
   t.strictSame(await labelsOf('/networks/net'), { mine: '1' })
+  for (const change of [
+    'LABEL tra\\efik.enable=true ber\\th.tenant=other',
+    `LABEL "tra"efi'k'.enable=true`,
+    'ENV A=$PATH$PATH',
+  ])
+    t.match(
+      await docker(url, ['commit', '--change', change, 'box', 'image']),
+      { code: 1, stderr: /commit\.changes\[0\]/ },
+      change,
+    )
   t.match(await docker(url, ['image', 'inspect', 'image']), { code: 1 }, 'the commit was refused')
+  const changes = [
+    'CMD ["sh", "-c", "echo $A"]',
+    'ENV A=b',
+    'LABEL a="b c" "d"=e',
+    'EXPOSE 80 53/udp',
+    'WORKDIR /tmp',
+  ].flatMap((change) => ['--change', change])
+  t.match(await docker(url, ['commit', ...changes, 'box', 'image']), { code: 0 })
+  t.match(await direct.json('GET', '/images/image/json'), {
+    Config: {
+      Cmd: ['sh', '-c', 'echo $A'],
+      Env: ['PATH=/bin', 'A=b'],
+      Labels: { a: 'b c', d: 'e' },
+      ExposedPorts: { '80/tcp': {}, '53/udp': {} },
+      WorkingDir: '/tmp',
+    },
+  })
 })
 
 for (const release of ['current', 'old'] satisfies Release[])

@@ -191,7 +191,7 @@ test('reserved labels come in by no query', async (t) => {
     )
   }
   t.doesNotThrow(() =>
-    ask(dedicated, 'image.commit', { changes: ['LABEL a=b', 'CMD ["x"]', 'ENV A=$B'] }),
+    ask(dedicated, 'image.commit', { changes: ['LABEL a=b', 'CMD ["x"]', 'ENV A=B'] }),
   )
 })
 
@@ -231,6 +231,66 @@ test('top shows columns by which the engine cannot take another for a PID', asyn
     '-o pid',
   ])
     t.doesNotThrow(top(args), args)
+})
+
+test('changes of a commit are of a kind that reads one way and expands nothing', async (t) => {
+  const commit = (...changes: string[]) => {
+    const query = { container: 'c', changes }
+    return () => ask(dedicated, 'image.commit', query)
+  }
+  for (const change of [
+    'LABEL tra\\efik.enable=true ber\\th.tenant=x',
+    `LABEL "tra"efi'k'.enable=true`,
+    'LABEL "traefik.enable"=true',
+    'LABEL a=b traefik.enable=true',
+    'LABEL a=b\u00a0traefik.enable=true',
+    'LABEL a="b" \'berth.tenant\'=x',
+    'LABEL a="b\\" traefik.enable=\\"c"',
+    'LABEL traefik.enable true',
+    'LABEL $a=b',
+    'LABEL a=b \\',
+    'ENV A=$A$A$A',
+    'ENV A="$A"',
+    "ENV A='$A'",
+    'ENV A=b\\',
+    'ENV A b',
+    'CMD echo \\',
+    'CMD echo \\ \t',
+    'CMD x\\\r',
+    'CMD ["x"]\rLABEL a=b',
+    'USER $A',
+    'WORKDIR /$A',
+    'VOLUME /$A$A',
+    'EXPOSE 1-65535',
+    'EXPOSE $A',
+    '# escape=`',
+    '\ufeffCMD x',
+    'FROM busybox',
+    'ENV a=b\nLABEL berth.x=1',
+  ])
+    t.throws(commit('CMD x', change), { code: 'POLICY_DENIED', message: /commit\.changes/ }, change)
+  t.throws(
+    () => ask(dedicated, 'image.create', { fromSrc: '-', changes: ['ENV A=$A'] }),
+    { code: 'POLICY_DENIED', message: /pull\.changes/ },
+    'nor of an import',
+  )
+  for (const change of [
+    'CMD ["sh", "-c", "echo \\"$HOME\\""]',
+    'cmd echo $HOME',
+    'ENTRYPOINT ["/bin/sh"]',
+    'ENV A=b C="d e" F=\'g "h"\' I=',
+    'LABEL a=b "com.example.vendor"="ACME Inc." version=1.0',
+    'LABEL berth.http=a:80',
+    'EXPOSE 80 443/tcp 53/UDP',
+    'HEALTHCHECK --interval=5s CMD wget -q localhost',
+    'ONBUILD RUN make',
+    'USER nobody',
+    'VOLUME ["/data"]',
+    'WORKDIR /srv',
+    'CMD ["x"]\n\nENV a=b',
+  ])
+    t.strictSame(commit(change)().sent.changes, [change], change)
+  t.doesNotThrow(() => ask(open, 'image.commit', { changes: ['ENV A=$A'] }))
 })
 
 test('what a query names is told, to be resolved', async (t) => {
