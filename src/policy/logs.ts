@@ -5,21 +5,33 @@ import { bytesOf } from './limits.ts'
 import type { Judge } from './table.ts'
 import { refuse, send } from './values.ts'
 
-const LOG_FLAGS = new Set(['compress', 'mode', 'labels', 'labels-regex', 'env', 'env-regex', 'tag'])
+const LOG_FLAGS = new Set(['compress', 'mode', 'tag'])
+/** By which the engine writes labels and variables beside each line: one of a megabyte makes a megabyte of a newline. */
+const COPIED = ['labels', 'labels-regex', 'env', 'env-regex']
+/**
+ * To the engine a tag is a program, which it runs itself at each start: text and plain fields are none. It stands
+ * beside each line as well, and so is short.
+ */
+const TAG =
+  /^[^{}]{0,64}(?:\{\{ ?\.(?:ID|FullID|Name|ImageID|ImageFullID|ImageName|DaemonName) ?\}\}[^{}]{0,64}){0,8}$/
 /** Of messages that wait in the engine's own memory. */
 const MAX_LOG_BUFFER = 4n << 20n
 
 /** A driver that only writes files, with sizes always set: a container writes 285 MB of them in five seconds. */
-export const logConfig = (sent: Json | undefined, { policy }: Hearing): Json => {
+export const logConfig = (sent: Json | undefined, hearing: Hearing): Json => {
+  const { policy } = hearing
   const config = isMap(sent) ? sent : new Map<string, Json>()
   const type = text(config.get('Type')) || (policy.logDrivers[0] ?? 'json-file')
-  const options = config.get('Config') ?? null
+  const sentOptions = config.get('Config') ?? null
+  const options = isMap(sentOptions) ? sentOptions : new Map<string, Json>()
+  const copied = COPIED.filter((name) => options.has(name))
+  if (copied.length > 0)
+    hearing.findings.warnings.push(
+      `HostConfig.LogConfig.Config: ${copied.join(', ')} was left out: the engine would write it beside each line`,
+    )
   return new Map<string, Json>([
     ['Type', type],
-    [
-      'Config',
-      type === 'none' ? new Map() : logOptions(isMap(options) ? options : new Map(), policy),
-    ],
+    ['Config', type === 'none' ? new Map() : logOptions(options, policy)],
   ])
 }
 
@@ -47,10 +59,16 @@ const logOptions = (options: ReadonlyMap<string, Json>, policy: Hearing['policy'
 
 export const logDriver: Judge = (value, { policy }) => {
   const type = isMap(value) ? text(value.get('Type')) : ''
-  return type === '' || policy.logDrivers.includes(type)
+  if (type !== '' && !policy.logDrivers.includes(type))
+    return refuse(
+      `the engine itself would open what the driver ${type} names, from its own network and files`,
+      `Use --log-driver ${policy.logDrivers.join(' or ')}.`,
+    )
+  const options = isMap(value) ? value.get('Config') : undefined
+  return TAG.test(isMap(options) ? text(options.get('tag')) : '')
     ? send(value)
     : refuse(
-        `the engine itself would open what the driver ${type} names, from its own network and files`,
-        `Use --log-driver ${policy.logDrivers.join(' or ')}.`,
+        'its tag is a program that the engine itself would run',
+        'Use text, {{.Name}}, {{.ID}} and {{.ImageName}} in --log-opt tag.',
       )
 }

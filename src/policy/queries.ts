@@ -10,7 +10,7 @@ import { type Json, text } from './json.ts'
 import type { Policy } from './policy.ts'
 import { psArgs } from './ps.ts'
 import { everywhere, type Row, reachesHost, STRING, STRINGS, type Struct, struct } from './table.ts'
-import { oneOf } from './values.ts'
+import { oneOf, refuse, send } from './values.ts'
 
 export interface QueryRules {
   /** Put before each key in messages and in `policies:` of berth.yaml. */
@@ -42,6 +42,18 @@ const CHANGES: Row = {
   cure: 'Leave out --change, or build it from a Dockerfile.',
 }
 
+/** The engine copies it into logs, answers and events; nothing longer can be named here. */
+const MAX_NAME = 255
+
+const CONTAINER_NAME: Row = {
+  shape: STRING,
+  verdicts: reachesHost('confine'),
+  judge: (value) =>
+    text(value).length <= MAX_NAME ? send(value) : refuse(`it is longer than ${MAX_NAME}`),
+  why: 'the engine writes it beside what it logs',
+  cure: 'Give a shorter --name.',
+}
+
 const CHECKPOINT: Row = {
   shape: STRING,
   verdicts: reachesHost('deny'),
@@ -52,6 +64,8 @@ const CHECKPOINT: Row = {
 export const QUERIES: Partial<Record<RouteId, QueryRules>> = {
   'build.start': { prefix: 'build', shape: struct(BUILD) },
   'build.cancel': { prefix: 'build', shape: struct({ id: named('build') }) },
+  'container.create': { prefix: 'create', shape: struct({ name: CONTAINER_NAME }) },
+  'container.rename': { prefix: 'rename', shape: struct({ name: CONTAINER_NAME }) },
   'container.start': {
     prefix: 'start',
     shape: struct({ checkpoint: CHECKPOINT, 'checkpoint-dir': CHECKPOINT }),

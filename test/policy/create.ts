@@ -274,6 +274,54 @@ test('logs are always small', async (t) => {
   t.strictSame(logs({ Type: 'none', Config: { 'max-size': '1m' } }), { Type: 'none', Config: {} })
 })
 
+test('a log tag is text and plain fields, and nothing that the engine would run', async (t) => {
+  const tagged = (tag: string, Type = 'json-file') =>
+    withHost(dedicated, { LogConfig: { Type, Config: { tag } } }).json.HostConfig.LogConfig
+  for (const tag of [
+    'web',
+    '{{.Name}}',
+    '{{ .ImageName }}/{{.Name}}/{{.ID}}',
+    'a-{{.FullID}}-{{.ImageID}}-{{.ImageFullID}}-{{.DaemonName}}',
+  ])
+    t.equal(tagged(tag).Config.tag, tag)
+  for (const tag of [
+    '{{printf "%1000000d" 1}}',
+    '{{$a := "x"}}',
+    '{{range $.ContainerEnv}}x{{end}}',
+    '{{.Name | printf "%s%s"}}',
+    '{{json .}}',
+    '{{.Command}}',
+    '{{.ExtraAttributes nil}}',
+    '{{- .Name -}}',
+    '{{.Name.Foo}}',
+    '{{/* a */}}',
+    '{{.Name',
+    '{{.Name}}'.repeat(9),
+    'x'.repeat(65),
+  ])
+    for (const type of ['json-file', 'local', ''])
+      t.throws(
+        () => tagged(tag, type),
+        { code: 'POLICY_DENIED', message: /HostConfig\.LogConfig .*--log-opt tag/ },
+        tag,
+      )
+})
+
+test('no labels or variables are written beside each line of a log', async (t) => {
+  const { json, warnings } = withHost(dedicated, {
+    LogConfig: {
+      Type: 'json-file',
+      Config: { labels: 'a', 'labels-regex': '.*', env: 'B', 'env-regex': '.*', mode: 'blocking' },
+    },
+  })
+  t.strictSame(json.HostConfig.LogConfig.Config, {
+    mode: 'blocking',
+    'max-size': '10m',
+    'max-file': '3',
+  })
+  t.match(warnings, [/LogConfig\.Config: labels, labels-regex, env, env-regex was left out/])
+})
+
 test('labels of reserved families are dropped, those of the owner are set', async (t) => {
   const labels = { a: 'b', 'berth.tenant': 'two', 'berth.http': 'x:80', 'TRAEFIK.enable': 'true' }
   t.strictSame(send(dedicated, { Image: 'a', Labels: labels }).json.Labels, {

@@ -293,6 +293,16 @@ test('changes of a commit are of a kind that reads one way and expands nothing',
   t.doesNotThrow(() => ask(open, 'image.commit', { changes: ['ENV A=$A'] }))
 })
 
+test('names of containers are of a length that can be named again', async (t) => {
+  for (const id of ['container.create', 'container.rename'] as const) {
+    t.doesNotThrow(() => ask(dedicated, id, { name: 'a'.repeat(255) }))
+    t.throws(() => ask(dedicated, id, { name: 'a'.repeat(256) }), {
+      code: 'POLICY_DENIED',
+      message: /\.name = .*--name/,
+    })
+  }
+})
+
 test('what a query names is told, to be resolved', async (t) => {
   t.match(ask(dedicated, 'image.commit', { container: 'c', repo: 'mine' }).references, [
     { kind: 'container', name: 'c' },
