@@ -52,22 +52,54 @@ const overlap = ([a, aBits]: Range, [b, bBits]: Range): boolean => {
   return a instanceof ipaddr.IPv6 && b instanceof ipaddr.IPv6 && a.match(b, bits)
 }
 
+/** Is all of the first within the second? */
+const isWithin = (inner: Range, outer: Range): boolean =>
+  inner[1] >= outer[1] && overlap(inner, outer)
+
+const rangesOf = (subnets: readonly string[]): readonly Range[] =>
+  subnets.map(rangeOf).filter((range) => range !== undefined)
+
+/** What else an element of IPAM.Config says, as ranges of the subnet: a lone address is one of its own. */
+const partsOf = (config: ReadonlyMap<string, Json>): readonly string[] => {
+  const others = config.get('AuxiliaryAddresses')
+  const addresses = [config.get('Gateway'), ...(isMap(others) ? others.values() : [])]
+  return [
+    text(config.get('IPRange')),
+    ...addresses.map((address) => asRange(text(address))),
+  ].filter((part) => part !== '')
+}
+
+const asRange = (address: string): string => {
+  if (address === '') return ''
+  return `${address}/${address.includes(':') ? 128 : 32}`
+}
+
 /** One element of IPAM.Config. */
 const pool: Judge = (value, { policy }) => {
-  const subnet = isMap(value) ? text(value.get('Subnet')) : ''
-  if (subnet === '') return send(value)
+  const config = isMap(value) ? value : new Map<string, Json>()
+  const subnet = text(config.get('Subnet'))
+  const parts = partsOf(config)
+  if (subnet === '')
+    return parts.length === 0 ? send(value) : refuse('it has no Subnet', 'Give --subnet as well.')
   const range = rangeOf(subnet)
   if (range === undefined) return refuse('its Subnet is no plain address/bits')
-  const inUse = policy.subnetsInUse.find((one) => {
-    const other = rangeOf(one)
-    return other !== undefined && overlap(range, other)
-  })
-  return inUse === undefined
+  const inUse = policy.subnetsInUse.find((one) =>
+    rangesOf([one]).some((other) => overlap(range, other)),
+  )
+  if (inUse !== undefined)
+    return refuse(
+      `${subnet} covers ${inUse}, which is in use on the host`,
+      'Leave out --subnet, or choose another.',
+    )
+  if (!rangesOf(policy.subnets).some((other) => isWithin(range, other)))
+    return refuse(
+      `the host itself could no longer reach what else is at ${subnet}`,
+      `Leave out --subnet, or choose one within ${policy.subnets.join(', ')}.`,
+    )
+  const stray = parts.find((part) => !rangesOf([part]).some((one) => isWithin(one, range)))
+  return stray === undefined
     ? send(value)
-    : refuse(
-        `${subnet} covers ${inUse}, which is in use on the host`,
-        'Leave out --subnet, or choose another.',
-      )
+    : refuse(`${stray} is not within ${subnet}`, 'Leave out --gateway, --ip-range, --aux-address.')
 }
 
 const IPAM = struct({

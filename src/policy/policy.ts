@@ -38,6 +38,20 @@ const SUBNETS_IN_USE = [
   '::ffff:0:0/96',
 ]
 
+/**
+ * Where networks may lie: addresses that the host cannot need to reach anybody else by. RFC 1918, RFC 6598 (shared),
+ * RFC 2544 (benchmarks), RFC 4193 (unique local) and RFC 3849 (examples, which docker's manual uses).
+ */
+const SUBNETS = [
+  '10.0.0.0/8',
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+  '100.64.0.0/10',
+  '198.18.0.0/15',
+  'fc00::/7',
+  '2001:db8::/32',
+]
+
 /** `policies.NAME` in berth.yaml. */
 export const policySchema = z.strictObject({
   extends: z
@@ -99,6 +113,10 @@ export const policySchema = z.strictObject({
     .array(z.string())
     .default(['bridge'])
     .describe('what docker network create -d may name'),
+  subnets: z
+    .array(z.string())
+    .default(SUBNETS)
+    .describe('where a network may lie: the host reaches what a network covers no more'),
   subnetsInUse: z
     .array(z.string())
     .default([])

@@ -77,6 +77,11 @@ const REFUSED: readonly Refused[] = [
     names: /network\.IPAM\.Config\[0\].*169\.254/,
     code: 1,
   },
+  {
+    args: ['network', 'create', '--subnet', '8.8.8.0/24', '--gateway', '8.8.8.1', 'left'],
+    names: /network\.IPAM\.Config\[0\].*the host itself could no longer reach/,
+    code: 1,
+  },
   { args: ['network', 'create', '--config-only', 'left'], names: /network\.ConfigOnly/, code: 1 },
   {
     args: ['build', '--network', 'host', '-'],

@@ -150,6 +150,49 @@ test('a network is a bridge that covers nothing of the host', async (t) => {
   ]) {
     network(subnet(bad), /no plain address/)
   }
+  for (const bad of [
+    '8.8.8.0/24',
+    '2000::/3',
+    '1.1.1.1/32',
+    '172.0.0.0/8',
+    '192.0.0.0/8',
+    '10.0.0.0/7',
+    '100.0.0.0/8',
+    '2001:4860:4860::/48',
+    'f800::/6',
+  ]) {
+    network(subnet(bad), /could no longer reach.*choose one within 10\.0\.0\.0\/8/)
+  }
+  for (const good of [
+    '10.0.0.0/8',
+    '172.28.5.0/24',
+    '192.168.0.0/16',
+    '100.64.0.0/24',
+    '198.18.0.0/15',
+    'fd00:2::/64',
+    '2001:db8::/64',
+  ]) {
+    t.doesNotThrow(() => send('network.create', subnet(good)), good)
+  }
+  const mine = policyOf({ subnets: ['203.0.113.0/24'] })
+  t.doesNotThrow(() => send('network.create', subnet('203.0.113.128/25'), mine))
+  network(subnet('10.9.0.0/24'), /choose one within 203/, mine)
+  const within = (more: object) => ({ IPAM: { Config: [{ Subnet: '10.9.0.0/24', ...more }] } })
+  const own = { IPRange: '10.9.0.128/25', Gateway: '10.9.0.1' }
+  t.doesNotThrow(() =>
+    send('network.create', within({ ...own, AuxiliaryAddresses: { a: '10.9.0.5' } })),
+  )
+  for (const more of [
+    { Gateway: '8.8.8.8' },
+    { Gateway: '10.9.0.1/8' },
+    { Gateway: 'fd00::1' },
+    { IPRange: '10.9.0.0/16' },
+    { AuxiliaryAddresses: { a: '8.8.8.8' } },
+  ]) {
+    network(within(more), /is not within 10\.9\.0\.0\/24/)
+  }
+  network({ IPAM: { Config: [{ Gateway: '8.8.8.8' }] } }, /it has no Subnet/)
+  t.doesNotThrow(() => send('network.create', { IPAM: { Config: [{}] } }))
   t.doesNotThrow(() => send('network.create', subnet('10.9.0.0/24'), uplink))
   t.doesNotThrow(() => send('network.create', subnet('fd00:2::/64'), uplink))
 })
