@@ -1,7 +1,7 @@
 /** Which images may run, where that depends on where they came from: pulls are watched, creates and starts are asked. */
 
 import type { Origins } from './endpoint/origins.ts'
-import { asFailure, Failure } from './errors.ts'
+import { Failure } from './errors.ts'
 import type { Mention } from './policy/hearing.ts'
 import { asksForOrigins, type ImageName, judgeImage, printImage, pullOf } from './policy/images.ts'
 import type { Policy } from './policy/policy.ts'
@@ -96,7 +96,7 @@ export const judgeImages = async (
 }
 
 /** What engines say of a container, as far as it matters here. */
-interface Made {
+export interface Made {
   readonly Id: string
   /** The id of its image, which it keeps. */
   readonly Image: string
@@ -104,28 +104,24 @@ interface Made {
   readonly State: { readonly Status: string }
 }
 
-const containerOf = async ({ pool, version }: Engine, name: string): Promise<Made | undefined> =>
-  (await lookUp(pool, version, 'container', name)) as Made | undefined
+export const containerOf = async (
+  { pool, version }: Engine,
+  name: string,
+): Promise<Made | undefined> => (await lookUp(pool, version, 'container', name)) as Made | undefined
 
 /**
- * A tag may have moved between check and use: looks at what the container was really made of, and removes it where
- * that may not run, or cannot be told.
- * @throws Failure POLICY_DENIED, or that of the look
+ * A tag may have moved between check and use: looks at what the container was really made of.
+ * @param made the engine's own description of the container
+ * @throws Failure POLICY_DENIED
  */
 export const recheckImage = async (
   policy: Policy,
   engine: Engine,
-  container: string,
+  made: Made,
   judged: { readonly name: string; readonly id: string | undefined },
 ): Promise<void> => {
-  try {
-    const made = await containerOf(engine, container)
-    if (made === undefined || made.Image === judged.id) return
+  if (made.Image !== judged.id)
     await refuseImage(policy, engine, { path: 'Image', name: judged.name }, made.Image)
-  } catch (error) {
-    if (!(await isRemoved(engine, container))) throw unremoved(container, asFailure(error))
-    throw error
-  }
 }
 
 /** The answers to a DELETE that leaves nothing. */
@@ -141,12 +137,22 @@ const isRemoved = async ({ pool, version }: Engine, container: string): Promise<
   return false
 }
 
-const unremoved = (container: string, why: Failure): Failure =>
-  new Failure(
+/**
+ * Removes a container that has been made and must not run, or cannot be told to be one that may.
+ * @throws Failure ENGINE_REFUSED where it is still there
+ */
+export const removeMade = async (
+  engine: Engine,
+  container: string,
+  why: Failure,
+): Promise<void> => {
+  if (await isRemoved(engine, container)) return
+  throw new Failure(
     'ENGINE_REFUSED',
     `removing a container that must not run (${why.message}). Remove it yourself: docker rm -f ${container}`,
     why,
   )
+}
 
 /** Routes that set a container running which may never have run. */
 const STARTS: ReadonlySet<string> = new Set<RouteId>(['container.start', 'container.restart'])

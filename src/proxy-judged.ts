@@ -1,13 +1,21 @@
 /** A request between policy, which judges what it says, and the engine, which is asked about what it names. */
-import { Failure } from './errors.ts'
+import { asFailure, Failure } from './errors.ts'
 import type { Rules } from './policy/body.ts'
 import type { Plan } from './policy/decide.ts'
 import type { Findings, Mention } from './policy/hearing.ts'
 import { asksForOrigins } from './policy/images.ts'
 import { addObjects, judgeObject, leansOn } from './policy/objects.ts'
 import type { Policy } from './policy/policy.ts'
+import { judgeExposed } from './policy/ports.ts'
 import { type Note, noteOrThrow } from './proxy-audit.ts'
-import { type Engine, judgeImages, recheckImage } from './proxy-images.ts'
+import {
+  containerOf,
+  type Engine,
+  judgeImages,
+  type Made,
+  recheckImage,
+  removeMade,
+} from './proxy-images.ts'
 import type { Amend, BodyJudge, JudgePlan } from './relay/errand.ts'
 import { lookUp } from './relay/look-up.ts'
 import { prepare } from './relay/prepare.ts'
@@ -106,17 +114,42 @@ export class Judged {
   readonly amend: Amend = (status) => {
     if (status !== 201 || this.#note !== undefined) return undefined
     const warnings = this.#findings?.warnings ?? []
-    const image = asksForOrigins(this.#policy) ? this.#image : undefined
-    if (warnings.length === 0 && image === undefined) return undefined
+    if (warnings.length === 0 && !this.#isRechecked) return undefined
     return async (body) => {
-      if (image !== undefined) await this.#recheck(body, image)
+      if (this.#isRechecked) await this.#recheck(body)
       return warnings.length > 0 ? withWarnings(body, warnings) : body
     }
   }
 
-  async #recheck(body: Buffer, name: string): Promise<void> {
+  /** Does it publish what only its image says? */
+  get #publishesAll(): boolean {
+    const { references = [] } = this.#findings ?? {}
+    return references.some(({ kind, verdict }) => kind === 'exposed' && verdict === 'confine')
+  }
+
+  get #isRechecked(): boolean {
+    const asks = this.#image !== undefined && asksForOrigins(this.#policy)
+    return asks || this.#publishesAll
+  }
+
+  /** A container that may not run, or cannot be told to, is removed before its sender hears of it. */
+  async #recheck(body: Buffer): Promise<void> {
     const { Id } = JSON.parse(body.toString()) as { readonly Id: string }
-    await recheckImage(this.#policy, this.#engine, Id, { name, id: this.#imageIds.get(name) })
+    try {
+      const made = await containerOf(this.#engine, Id)
+      if (made !== undefined) await this.#judgeMade(made)
+    } catch (error) {
+      await removeMade(this.#engine, Id, asFailure(error))
+      throw error
+    }
+  }
+
+  async #judgeMade(made: Made): Promise<void> {
+    const name = this.#image
+    if (this.#publishesAll) judgeExposed(this.#policy, made)
+    if (name === undefined || !asksForOrigins(this.#policy)) return
+    const judged = { name, id: this.#imageIds.get(name) }
+    await recheckImage(this.#policy, this.#engine, made, judged)
   }
 }
 

@@ -39,7 +39,15 @@ export interface Decision {
 
 /** An object of the engine that a request names, for its caller to resolve and check. */
 export interface Reference {
-  readonly kind: 'container' | 'image' | 'network' | 'volume' | 'session' | 'build' | 'tag'
+  readonly kind:
+    | 'container'
+    | 'image'
+    | 'network'
+    | 'volume'
+    | 'session'
+    | 'build'
+    | 'tag'
+    | 'exposed'
   readonly name: string
 }
 

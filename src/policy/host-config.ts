@@ -5,7 +5,7 @@ import { atMost, between, sysctl, tmpfsOptions, ulimit } from './limits.ts'
 import { logConfig, logDriver } from './logs.ts'
 import { BINDS, MOUNTS } from './mounts.ts'
 import { DOCKER_CAPABILITIES } from './policy.ts'
-import { portBindings } from './ports.ts'
+import { exposedBy, fewPorts, portBindings } from './ports.ts'
 import { RESOURCES } from './resources.ts'
 import {
   BOOL,
@@ -119,6 +119,7 @@ export const HOST_CONFIG = struct({
     shape: mapOf(listOf(struct(harmless({ HostIp: STRING, HostPort: STRING })))),
     verdicts: reachesHost('confine'),
     each: portBindings,
+    judge: fewPorts,
     why: 'only some ports may be published',
   },
   AutoRemove: { shape: BOOL, verdicts: everywhere('allow') },
@@ -203,7 +204,13 @@ export const HOST_CONFIG = struct({
     why: 'it hands over every device and capability of the host',
     cure: 'Leave out --privileged (compose: privileged: true); buildx has a builder that needs none: docker buildx use default.',
   },
-  PublishAllPorts: { shape: BOOL, verdicts: reachesHost('confine'), judge: publishAll },
+  PublishAllPorts: {
+    shape: BOOL,
+    verdicts: reachesHost('confine'),
+    judge: publishAll,
+    names: exposedBy,
+    why: 'each port is a process of the host',
+  },
   ReadonlyRootfs: { shape: BOOL, verdicts: everywhere('allow') },
   SecurityOpt: {
     shape: STRINGS,

@@ -2,7 +2,7 @@
 import { test } from 'tap'
 import { docker, type Ran } from '../../fixtures/docker.ts'
 import type { Release } from '../../fixtures/engine.ts'
-import { fence, startFenced } from '../support/fenced.ts'
+import { fence, leavings, startFenced } from '../support/fenced.ts'
 
 const run = (host: string, ...args: string[]): Promise<Ran> =>
   docker(host, ['run', '--rm', '--init', ...args])
@@ -251,6 +251,33 @@ test('labels of reserved families never arrive, by whatever way', async (t) => {
       WorkingDir: '/tmp',
     },
   })
+})
+
+test('ports that an image exposes are counted where all of them are published', async (t) => {
+  const fenced = await startFenced(t)
+  const { url, through, direct } = fenced
+  const exposed = (count: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, n) => [`${n + 1}/tcp`, {}]))
+  await direct.json('POST', '/containers/create?name=src', { Image: 'busybox' })
+  for (const [repo, count] of [
+    ['some', 2],
+    ['many', 129],
+  ] as const)
+    await through.json('POST', `/commit?container=src&repo=${repo}`, {
+      ExposedPorts: exposed(count),
+    })
+  const before = await leavings(fenced)
+  const says = /HostConfig\.PublishAllPorts.*expose 129 ports, where 128 are allowed.*without -P/s
+  t.match(await docker(url, ['create', '-P', 'many']), { code: 1, stderr: says })
+  const body = { Image: 'some', ExposedPorts: exposed(129), HostConfig: { PublishAllPorts: true } }
+  const { status, body: said } = await through.call('POST', '/containers/create', body)
+  t.match([status, said.toString()], [403, says], 'what the request exposes is as good')
+  t.strictSame(await leavings(fenced), before, 'nothing is left behind')
+  t.match(await docker(url, ['create', 'many']), { code: 0 }, 'exposed is not published')
+  t.match(await docker(url, ['run', '-d', '-P', '--name', 'few', 'some', 'sleep', '99']), {
+    code: 0,
+  })
+  t.match(await docker(url, ['port', 'few']), { code: 0, stdout: /^1\/tcp -> .*2\/tcp -> /s })
 })
 
 for (const release of ['current', 'old'] satisfies Release[])

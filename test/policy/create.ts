@@ -274,6 +274,28 @@ test('logs are always small', async (t) => {
   t.strictSame(logs({ Type: 'none', Config: { 'max-size': '1m' } }), { Type: 'none', Config: {} })
 })
 
+test('a container publishes so many ports as a host has processes to spare', async (t) => {
+  const bindings = (count: number, of: (n: number) => unknown) => ({
+    PortBindings: Object.fromEntries(
+      Array.from({ length: count }, (_, n) => [`${n + 1}/tcp`, of(n)]),
+    ),
+  })
+  const one = (n: number) => [{ HostIp: '', HostPort: String(n + 8000) }]
+  t.doesNotThrow(() => withHost(dedicated, bindings(128, one)))
+  for (const many of [
+    bindings(129, one),
+    bindings(129, () => null),
+    bindings(43, (n) => [...one(n), ...one(n), ...one(n)]),
+  ])
+    t.throws(() => withHost(dedicated, many), {
+      code: 'POLICY_DENIED',
+      message: /HostConfig\.PortBindings .*publishes 129 ports, where 128/,
+    })
+  t.doesNotThrow(() =>
+    withHost(dedicated, { PortBindings: { '80/tcp': [{ HostPort: '8000-8100' }] } }),
+  )
+})
+
 test('a log tag is text and plain fields, and nothing that the engine would run', async (t) => {
   const tagged = (tag: string, Type = 'json-file') =>
     withHost(dedicated, { LogConfig: { Type, Config: { tag } } }).json.HostConfig.LogConfig
