@@ -8,6 +8,7 @@ import { decide } from './policy/decide.ts'
 import {
   isNotGranted,
   readSolve,
+  refuseAttributes,
   refuseEntitlements,
   SOLVE_METHOD,
   solvesForEntitlements,
@@ -65,6 +66,15 @@ export const chargedAs = (exchange: Exchange, matched: Matched): string =>
     ? matched.route.id
     : 'grpc.call'
 
+/** Mode `audit` takes down what `check` would have refused. */
+const noting = (note: Note | undefined, what: string, check: () => void): void => {
+  try {
+    check()
+  } catch (error) {
+    noteOrThrow(note, `${GRPC.route.id}.${what}`, error)
+  }
+}
+
 export class Builds {
   readonly #claims = new Claims()
   readonly #grants = new Grants({
@@ -119,7 +129,7 @@ export class Builds {
 
   /** @throws Failure POLICY_DENIED for a call that is not served at all */
   #judgeOf(call: Call, build: Build): ((message: Buffer) => void) | undefined {
-    const { tenant, endpoint, note } = build
+    const { tenant, endpoint, policy, note } = build
     const treatment = this.#treatmentOf(call, note)
     if (treatment === 'session') {
       const id = metadata(call, SESSION_ID)
@@ -127,13 +137,10 @@ export class Builds {
     }
     if (treatment !== 'solve') return undefined
     return (message) => {
-      const { ref, sessions, entitlements } = readSolve(message)
+      const { ref, sessions, entitlements, attributes } = readSolve(message)
       for (const id of [ref, ...sessions]) if (id !== '') this.#claim(id, tenant, endpoint)
-      try {
-        refuseEntitlements(entitlements)
-      } catch (error) {
-        noteOrThrow(note, `${GRPC.route.id}.entitlements`, error)
-      }
+      noting(note, 'entitlements', () => refuseEntitlements(entitlements))
+      noting(note, 'attributes', () => refuseAttributes(policy, attributes))
     }
   }
 

@@ -80,15 +80,12 @@ const keep = (found: Map<number, string[]>, field: number, value: string): void 
     throw malformed(`more than ${MAX_VALUES} values of field ${field}`)
 }
 
-/**
- * @param wanted numbers of fields that are text; every value of one is returned, in order
- * @throws Failure MALFORMED_BODY
- */
-export const readFields = (
+/** Visits the values of fields that are text, bytes or messages; all others have to be well-formed, and are skipped. */
+const visit = (
   message: Uint8Array,
   wanted: ReadonlySet<number>,
-): ReadonlyMap<number, readonly string[]> => {
-  const found = new Map<number, string[]>()
+  onValue: (field: number, value: Uint8Array) => void,
+): void => {
   const cursor: Cursor = { bytes: message, at: 0 }
   for (let count = 0; cursor.at < message.length; count++) {
     if (count === MAX_FIELDS) throw malformed(`more than ${MAX_FIELDS} fields`)
@@ -98,11 +95,41 @@ export const readFields = (
     if (field === 0 || field > MAX_FIELD) throw malformed('a field number out of range')
     if (type === BYTES) {
       const bytes = take(cursor, readVarint(cursor))
-      if (wanted.has(field)) keep(found, field, readText(bytes))
+      if (wanted.has(field)) onValue(field, bytes)
       continue
     }
     if (wanted.has(field)) throw malformed('a text field of another type')
     skip(cursor, type)
   }
+}
+
+/**
+ * @param wanted numbers of fields that are text; every value of one is returned, in order
+ * @throws Failure MALFORMED_BODY
+ */
+export const readFields = (
+  message: Uint8Array,
+  wanted: ReadonlySet<number>,
+): ReadonlyMap<number, readonly string[]> => {
+  const found = new Map<number, string[]>()
+  visit(message, wanted, (field, value) => keep(found, field, readText(value)))
+  return found
+}
+
+/** An entry of a map is a message of these two. */
+const KEY = 1
+const VALUE = 2
+const ENTRY: ReadonlySet<number> = new Set([KEY, VALUE])
+
+/**
+ * @param field the number of a field that is a map of text to text; of a key that is there twice the last value counts
+ * @throws Failure MALFORMED_BODY
+ */
+export const readMap = (message: Uint8Array, field: number): ReadonlyMap<string, string> => {
+  const found = new Map<string, string>()
+  visit(message, new Set([field]), (_, entry) => {
+    const members = readFields(entry, ENTRY)
+    found.set(members.get(KEY)?.at(-1) ?? '', members.get(VALUE)?.at(-1) ?? '')
+  })
   return found
 }

@@ -1,6 +1,8 @@
 /** BuildKit's gRPC methods, as one table: which of them a tenant may call where his builds are judged. */
 import { Failure } from '../errors.ts'
-import { readFields } from './grpc-fields.ts'
+import { readFields, readMap } from './grpc-fields.ts'
+import { shorten } from './json.ts'
+import type { Policy } from './policy.ts'
 
 /**
  * - `pass`: concerns the tenant's own builds only, on an engine of his own
@@ -60,6 +62,7 @@ export const SOLVE_METHOD = '/moby.buildkit.v1.Control/Solve'
 /** The fields of a SolveRequest that matter here (moby/buildkit, api/services/control/control.proto). */
 const SOLVE = { ref: 1, session: 5, entitlements: 9, sourcePolicySession: 15 } as const
 const FRONTEND = 6
+const FRONTEND_ATTRS = 7
 const INTERNAL = 11
 
 /** What a build says of itself. */
@@ -68,6 +71,8 @@ export interface Solve {
   /** The sessions whose files and secrets it uses. */
   readonly sessions: readonly string[]
   readonly entitlements: readonly string[]
+  /** The options of `docker build`, as the frontend calls them. */
+  readonly attributes: ReadonlyMap<string, string>
 }
 
 /** What each entitlement would give away, and how to do without. */
@@ -91,6 +96,7 @@ export const readSolve = (message: Uint8Array): Solve => {
       ...(fields.get(SOLVE.sourcePolicySession) ?? []),
     ].filter((id) => id !== ''),
     entitlements: fields.get(SOLVE.entitlements) ?? [],
+    attributes: readMap(message, FRONTEND_ATTRS),
   }
 }
 
@@ -102,6 +108,22 @@ export const refuseEntitlements = ([entitlement]: readonly string[]): void => {
   const name = NAMED.exec(entitlement)?.[0] ?? ''
   const why = ENTITLEMENTS[name] ?? 'it is not known here; leave it out'
   throw new Failure('POLICY_DENIED', `the build entitlement ${name}: ${why}`)
+}
+
+/**
+ * What the query of POST /build may not say either.
+ * @throws Failure POLICY_DENIED
+ */
+export const refuseAttributes = (
+  { name, terms }: Pick<Policy, 'name' | 'terms'>,
+  attributes: ReadonlyMap<string, string>,
+): void => {
+  const parent = attributes.get('cgroup-parent') ?? ''
+  if (parent !== '' && parent !== terms.cgroupParent)
+    throw new Failure(
+      'POLICY_DENIED',
+      `build.cgroupparent = ${JSON.stringify(shorten(parent))} (policy '${name}'): it leaves the tenant's own cgroup and its limits. Leave out --cgroup-parent.`,
+    )
 }
 
 /**

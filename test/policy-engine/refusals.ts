@@ -104,6 +104,12 @@ const REFUSED: readonly Refused[] = [
     code: 1,
   },
   {
+    args: ['build', '--cgroup-parent', '/free', '-'],
+    input: DOCKERFILE,
+    names: /build\.cgroupparent = "\/free"/,
+    code: 1,
+  },
+  {
     args: ['plugin', 'install', '--grant-all-permissions', 'some/plugin'],
     names: /plugin.*host/,
     code: 1,

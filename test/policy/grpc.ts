@@ -2,14 +2,17 @@
 import fc from 'fast-check'
 import { test } from 'tap'
 import { Failure } from '../../src/errors.ts'
+import { PROFILE_POLICIES } from '../../src/policy/effective.ts'
 import {
   isNotGranted,
   readSolve,
+  refuseAttributes,
   refuseEntitlements,
   solvesForEntitlements,
   treatmentOf,
 } from '../../src/policy/grpc.ts'
 import { readFields } from '../../src/policy/grpc-fields.ts'
+import { withTerms } from '../../src/policy/policy.ts'
 
 const varint = (value: number): number[] =>
   value < 128 ? [value] : [(value % 128) | 128, ...varint(Math.floor(value / 128))]
@@ -25,12 +28,47 @@ test('a build without entitlements is read for its ref and its sessions', async 
       text(1, 'ref-1'),
       text(2, 'definition'),
       text(5, 'session-1'),
-      [...varint(7 * 8), 1],
+      [...varint(11 * 8), 1],
       [14 * 8, 0],
       text(15, 'session-2'),
     ),
   )
-  t.same(solve, { ref: 'ref-1', sessions: ['session-1', 'session-2'], entitlements: [] })
+  t.same(solve, {
+    ref: 'ref-1',
+    sessions: ['session-1', 'session-2'],
+    entitlements: [],
+    attributes: new Map(),
+  })
+})
+
+const attribute = (key: string, value: string): number[] => {
+  const entry = [...text(1, key), ...text(2, value)]
+  return [...varint(7 * 8 + 2), ...varint(entry.length), ...entry]
+}
+
+test('the options of a build are read, and refused as in the query of the classic builder', async (t) => {
+  const { dedicated } = PROFILE_POLICIES
+  const attributesOf = (...parts: number[][]) => readSolve(message(...parts)).attributes
+  const long = 'x'.repeat(5000)
+  const many = attributesOf(
+    ...Array.from({ length: 400 }, (_, n) => attribute(`build-arg:${n}`, long)),
+    attribute('target', 'prod'),
+  )
+  t.equal(many.size, 401)
+  t.equal(many.get('build-arg:399'), long)
+  t.doesNotThrow(() => refuseAttributes(dedicated, many))
+  t.doesNotThrow(() => refuseAttributes(dedicated, attributesOf(attribute('cgroup-parent', ''))))
+  for (const parts of [
+    [attribute('cgroup-parent', '/free')],
+    [attribute('cgroup-parent', ''), attribute('target', 'a'), attribute('cgroup-parent', '/free')],
+  ])
+    t.throws(() => refuseAttributes(dedicated, attributesOf(...parts)), {
+      code: 'POLICY_DENIED',
+      message: /build\.cgroupparent = "\/free".*--cgroup-parent/,
+    })
+  const own = withTerms(dedicated, { cgroupParent: '/tenant' })
+  t.doesNotThrow(() => refuseAttributes(own, attributesOf(attribute('cgroup-parent', '/tenant'))))
+  t.throws(() => attributesOf([...varint(7 * 8), 1]), { code: 'MALFORMED_BODY' })
 })
 
 test('every entitlement is refused by its name, wherever it stands', async (t) => {
