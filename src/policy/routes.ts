@@ -76,6 +76,19 @@ const NO_BUILDS: RouteRow = {
   cure: 'Build elsewhere and push.',
 }
 
+/** What a policy says of all containers and no builder can be told. */
+const OF_CONTAINERS = ['runAs', 'onlyCapabilities', 'seccomp', 'apparmor'] as const
+
+/** The first option of the policy that the steps of a build would not keep. */
+const escapedBy = (policy: Policy): string | undefined =>
+  policy.networking ? OF_CONTAINERS.find((option) => policy[option] !== undefined) : 'networking'
+
+const escaping = (option: string): RouteRow => ({
+  verdicts: reachesHost('deny'),
+  why: `the policy's ${option} holds for containers, and the steps of a build would escape it`,
+  cure: 'Build elsewhere and push.',
+})
+
 /** Routes that build. */
 const BUILDING: ReadonlySet<string> = new Set<RouteId>(['build.start', 'grpc.open', 'session.open'])
 
@@ -108,6 +121,8 @@ const rowOf = (id: string): Found | undefined => {
 export const routeRow = (policy: Policy, id: string): Found | undefined => {
   if (!policy.networking && NETWORKED.has(id)) return { path: routePath(id), row: NETWORKING_OFF }
   if (!policy.localImages && BUILDING.has(id)) return { path: routePath(id), row: NO_BUILDS }
+  const escaped = BUILDING.has(id) ? escapedBy(policy) : undefined
+  if (escaped !== undefined) return { path: routePath(id), row: escaping(escaped) }
   if (policy.terms.buildsAreFenced && UNFENCED.has(id)) return undefined
   return rowOf(id)
 }

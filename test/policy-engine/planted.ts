@@ -54,7 +54,13 @@ test('a passwd of his own makes nobody root', async (t) => {
   const { engine } = await startFenced(t)
   const url = await fence(t, engine, 'profile: humble\npolicies: { humble: { runAs: 10001 } }')
   const planted = `FROM busybox\nRUN echo 'nobody0:x:0:0::/:/bin/sh' >>/etc/passwd && chmod 4755 /bin/busybox\nUSER nobody0\n`
-  const built = await docker(url, ['build', '-t', 'planted', '-'], { input: planted })
+  for (const DOCKER_BUILDKIT of ['0', '1'])
+    t.match(
+      await docker(url, ['build', '-'], { input: planted, env: { DOCKER_BUILDKIT } }),
+      { code: 1, stderr: /runAs/ },
+      'no build would keep to it',
+    )
+  const built = await docker(engine, ['build', '-t', 'planted', '-'], { input: planted })
   t.equal(built.code, 0, built.stderr)
   for (const user of [
     [],

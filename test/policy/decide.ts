@@ -78,6 +78,33 @@ test('the gRPC of an engine that grants builds nothing is open', async (t) => {
   t.doesNotThrow(() => ask(fenced, 'session.open'))
 })
 
+test('where a policy says what the steps of a build would not keep, nothing is built', async (t) => {
+  const BUILDING = ['build.start', 'grpc.open', 'session.open'] as const
+  for (const options of [
+    { networking: false },
+    { runAs: 10001 },
+    { onlyCapabilities: ['CHOWN'] },
+    { onlyCapabilities: [] },
+    { seccomp: '{}' },
+    { apparmor: 'tight' },
+  ]) {
+    const option = Object.keys(options)[0]!
+    const fenced = withTerms(policyOf(options), { buildsAreFenced: true })
+    for (const id of BUILDING)
+      for (const version of ['1', '2'])
+        t.throws(
+          () => ask(fenced, id, id === 'build.start' ? { version } : {}),
+          { code: 'POLICY_DENIED', message: new RegExp(`${id}.*${option}.*Build elsewhere`) },
+          `${id} ${option}`,
+        )
+    for (const id of BUILDING)
+      t.doesNotThrow(() => ask(policyOf({ extends: 'open', ...options }), id), `${id} ${option}`)
+    t.doesNotThrow(() => ask(fenced, 'build.prune'))
+  }
+  const opened = policyOf({ runAs: 1, rows: { 'route grpc.open': 'allow' } })
+  t.doesNotThrow(() => ask(opened, 'grpc.open'), 'unless the operator says so')
+})
+
 test('without networking there is nothing to connect', async (t) => {
   const alone = policyOf({ networking: false })
   t.throws(() => ask(alone, 'network.connect'), { code: 'POLICY_DENIED' })
