@@ -88,6 +88,9 @@ const publishAll: Judge = (value, { policy }) =>
 const NO_NETWORK = 'none'
 const network: Force = (sent, { policy }) => (policy.networking ? sent : NO_NETWORK)
 
+/** Where nothing is said engines with cgroups v1 would give the host's, as all do to clients before API 1.41. */
+const ownCgroups: Force = (sent) => (text(sent) === '' ? 'private' : sent)
+
 const isSize = (name: string): boolean => matches('size', name.toLowerCase())
 
 /** HostConfig of a create body. */
@@ -157,6 +160,7 @@ export const HOST_CONFIG = struct({
     shape: STRING,
     verdicts: reachesHost('confine'),
     judge: oneOf('private'),
+    force: ownCgroups,
     why: "it shows the host's cgroups",
     cure: 'Leave out --cgroupns host.',
   },

@@ -29,6 +29,7 @@ const CREATES = readdirSync(FIXTURES).filter(
 const forced = ({ Memory }: Inspected['HostConfig']) => ({
   LogConfig: { Type: 'json-file', Config: { 'max-file': '3', 'max-size': '10m' } },
   MemorySwap: Memory,
+  CgroupnsMode: 'private',
 })
 
 interface Inspected {

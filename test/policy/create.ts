@@ -74,6 +74,7 @@ const SETTLED = [
   'PidsLimit',
   'Mounts',
   'CgroupParent',
+  'CgroupnsMode',
 ]
 const DROPPED = ['ContainerIDFile', 'CpuCount', 'CpuPercent', 'IOMaximumIOps', 'IOMaximumBandwidth']
 
@@ -196,7 +197,7 @@ test('strip leaves out what deny refuses, and nothing of it is left', async (t) 
     const left = JSON.stringify(json.HostConfig[key] ?? null)
     t.match(
       left,
-      /^(?:null|\[\]|\[\{"Type":"volume","Target":"\/t","VolumeOptions":\{\}\}\]|\{\}|\{"Type":"json-file".*\})$/,
+      /^(?:null|\[\]|\[\{"Type":"volume","Target":"\/t","VolumeOptions":\{\}\}\]|\{\}|"private"|\{"Type":"json-file".*\})$/,
       `${key} is ${left}`,
     )
     t.ok(warnings.length > 0, `${key}: a warning`)
@@ -253,6 +254,15 @@ test('the limits of the plan hold, whether a client sent its own or not', async 
   })
   t.match(send(dedicated, { Image: 'a' }).json.HostConfig, full, 'without a HostConfig')
   t.match(send(dedicated, { Image: 'a', HostConfig: null }).json.HostConfig, full, 'with none')
+})
+
+test('a container has a cgroup namespace of its own, also where engines would give it none', async (t) => {
+  const cgroups = (policy: Policy, host: object) =>
+    withHost(policy, host).json.HostConfig.CgroupnsMode
+  for (const host of [{}, { CgroupnsMode: '' }, { CgroupnsMode: null }])
+    t.equal(cgroups(dedicated, host), 'private', JSON.stringify(host))
+  t.equal(cgroups(dedicated, { CgroupnsMode: 'private' }), 'private')
+  t.equal(cgroups(open, {}), undefined)
 })
 
 test('logs are always small', async (t) => {

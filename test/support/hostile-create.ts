@@ -218,10 +218,11 @@ const ESCAPES: Readonly<Record<string, Check>> = {
   Privileged: (host) => host.Privileged === true,
   CapAdd: (host) => list(host.CapAdd).some((name) => !CAPABILITIES.test(name)),
   Capabilities: (host) => some(host.Capabilities),
-  'namespaces of the host': (host, _, usual) =>
-    ['PidMode', 'IpcMode', 'UTSMode', 'UsernsMode', 'NetworkMode', 'CgroupnsMode'].some(
-      (key) => host[key] === 'host' && host[key] !== usual.HostConfig[key],
+  'namespaces of the host': (host) =>
+    ['PidMode', 'IpcMode', 'UTSMode', 'UsernsMode', 'NetworkMode'].some(
+      (key) => host[key] === 'host',
     ),
+  'cgroups of the host': (host) => host.CgroupnsMode === 'host',
   'the network of the host': (_, { NetworkSettings }) => 'host' in NetworkSettings.Networks,
   CgroupParent: (host) => host.CgroupParent !== '' || host.Cgroup !== '',
   SecurityOpt: (host) => list(host.SecurityOpt).some((option) => option !== 'no-new-privileges'),
