@@ -60,19 +60,17 @@ export const forcedSecurityOptions = (policy: Hearing['policy']): readonly strin
 // === users ===
 
 const NUMERIC_USER = /^([1-9]\d{0,9})(?::([1-9]\d{0,9}))?$/
-const MAX_UID = 2_147_483_647
+const MAX_ID = 2_147_483_647
 
-const isUnprivileged = (user: string): boolean => {
-  const found = NUMERIC_USER.exec(user)
-  return (
-    found !== null && [found[1], found[2]].every((id) => id === undefined || Number(id) <= MAX_UID)
-  )
-}
-
-/** The user to run as where root is forbidden: a name could be uid 0 in the image's own passwd. */
+/**
+ * The user to run as where root is forbidden: a name could be uid 0 in the image's own passwd. Without a group the
+ * engine would take that of the passwd, with more of them from the image's own list, or else group 0.
+ */
 export const unprivileged = (sent: Json | undefined, { policy }: Hearing): Json | undefined => {
-  if (policy.runAs === undefined || isUnprivileged(text(sent))) return sent
-  return `${policy.runAs}:${policy.runAs}`
+  if (policy.runAs === undefined) return sent
+  const [, user = policy.runAs, group = user] = NUMERIC_USER.exec(text(sent)) ?? []
+  const isTooHigh = Number(user) > MAX_ID || Number(group) > MAX_ID
+  return isTooHigh ? `${policy.runAs}:${policy.runAs}` : `${user}:${group}`
 }
 
 const NUMERIC_GROUP = /^[1-9]\d{0,9}$/

@@ -53,7 +53,11 @@ test('a symlink in a confined path leads nowhere', async (t) => {
 test('a passwd of his own makes nobody root', async (t) => {
   const { engine } = await startFenced(t)
   const url = await fence(t, engine, 'profile: humble\npolicies: { humble: { runAs: 10001 } }')
-  const planted = `FROM busybox\nRUN echo 'nobody0:x:0:0::/:/bin/sh' >>/etc/passwd && chmod 4755 /bin/busybox\nUSER nobody0\n`
+  const planted = `FROM busybox
+RUN echo 'nobody0:x:0:0::/:/bin/sh' >>/etc/passwd && echo 'group0:x:1234:0::/:/bin/sh' >>/etc/passwd
+RUN echo 'disk:x:6:group0' >>/etc/group && chmod 4755 /bin/busybox
+USER nobody0
+`
   for (const DOCKER_BUILDKIT of ['0', '1'])
     t.match(
       await docker(url, ['build', '-'], { input: planted, env: { DOCKER_BUILDKIT } }),
@@ -86,13 +90,21 @@ test('a passwd of his own makes nobody root', async (t) => {
       `${user}: ${stderr}`,
     )
   }
-  const other = await run(url, '-u', '1234', 'planted', 'id', '-u')
-  t.equal(other.stdout, '1234\n', 'a number of his own stays')
+  const groups = ['grep', '-E', '^(Uid|Gid|Groups)', '/proc/self/status']
+  for (const id of ['1234', '1235']) {
+    const own = `Uid:\t${id}\t${id}\t${id}\t${id}\nGid:\t${id}\t${id}\t${id}\t${id}\n`
+    const other = await run(url, '-u', id, 'planted', ...groups)
+    t.match(other.stdout, own, 'a number of his own stays, and brings no group of root')
+    t.match(other.stdout, new RegExp(`^Groups:\\s*(${id})?\\s*$`, 'm'), 'nor any that he planted')
+  }
   await docker(url, ['run', '-d', '--init', '--name', 'target', 'planted', 'sleep', '1000'])
   for (const user of [[], ['-u', 'nobody0'], ['-u', 'root'], ['-u', '0']]) {
     const { stdout } = await docker(url, ['exec', ...user, 'target', 'id', '-u'])
     t.equal(stdout, '10001\n', `exec ${user}`)
   }
+  t.match(await docker(url, ['exec', '-u', '1234', 'target', ...groups]), {
+    stdout: /Gid:\t1234\t1234\t1234\t1234\nGroups:\s*(1234)?\s*$/,
+  })
 })
 
 test('a network in the place of another is refused', async (t) => {

@@ -59,7 +59,7 @@ test('an exec has no more rights than its container', async (t) => {
   for (const body of [{}, { User: 'root' }, { User: '0' }, { User: null }]) {
     t.equal(send('exec.create', body, rootless).json.User, '1000:1000', JSON.stringify(body))
   }
-  t.equal(send('exec.create', { User: '33' }, rootless).json.User, '33')
+  t.equal(send('exec.create', { User: '33' }, rootless).json.User, '33:33')
 })
 
 test('a body that may be absent is sent as an empty one', async (t) => {
