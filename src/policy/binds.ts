@@ -1,6 +1,7 @@
 /** Paths of a client's own machine, which become places in a volume of the tenant's: never paths of the engine's host. */
 import type { Hearing } from './hearing.ts'
 import type { Json } from './json.ts'
+import type { Terms } from './policy.ts'
 import type { Outcome } from './table.ts'
 import { refuse } from './values.ts'
 
@@ -58,6 +59,8 @@ const MAX_PATH = 1024
 const TOO_LONG = 'it is too long a path'
 /** The first API whose volumes have subpaths. */
 const SUBPATHS = [1, 45] as const
+/** The first API whose binds can leave out what is mounted below them. */
+const NON_RECURSIVE = [1, 40] as const
 
 /** One element of Binds, taken apart as the engine for Linux does, but for Windows drives. */
 export interface Bind {
@@ -100,7 +103,7 @@ export const confine = (
   const { terms, sharedMounts, binds } = hearing.policy
   if (source.length > MAX_PATH) return refuse(TOO_LONG, 'Use a named volume: -v NAME:/path.')
   const offered = sharedOf(source, sharedMounts)
-  if (offered !== undefined) return { send: sharedMount(offered, target) }
+  if (offered !== undefined) return offer(offered, target, terms.api)
   if (TIME_ZONE.has(trimmed(source)))
     return refuse("it is the time zone of the engine's host", SET_TZ)
   const why = forbidden(source)
@@ -134,13 +137,31 @@ const sharedOf = (
   return Object.values(offered).find((path) => path === source)
 }
 
+const offer = (path: string, target: string, api: Terms['api']): Outcome =>
+  api === undefined || isAtLeast(api, NON_RECURSIVE)
+    ? { send: sharedMount(path, target) }
+    : refuse(
+        'before API 1.40 what is mounted below it would be writable',
+        'Use a newer docker, or leave out -v.',
+      )
+
+/**
+ * What is mounted below stays outside: it is read-only with it only from API 1.44 on, and there only where kernel and
+ * runtime know how.
+ */
 const sharedMount = (path: string, target: string): Json =>
   new Map<string, Json>([
     ['Type', 'bind'],
     ['Source', path],
     ['Target', target],
     ['ReadOnly', true],
-    ['BindOptions', new Map([['Propagation', 'rprivate']])],
+    [
+      'BindOptions',
+      new Map<string, Json>([
+        ['Propagation', 'rprivate'],
+        ['NonRecursive', true],
+      ]),
+    ],
   ])
 
 /** Without the slashes at its end, by which a path stays the same. */

@@ -141,7 +141,9 @@ export const policySchema = z.strictObject({
   sharedMounts: z
     .record(z.string().regex(/^[a-z0-9][a-z0-9-]*$/), z.string().startsWith('/'))
     .default({})
-    .describe('host paths that anybody may mount, read-only, as /berth/NAME'),
+    .describe(
+      'host paths that anybody may mount as /berth/NAME: read-only, without what is mounted below them',
+    ),
 })
 
 type Options = z.output<typeof policySchema>

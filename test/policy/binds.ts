@@ -152,12 +152,17 @@ test('what the operator offers is mounted read-only, by its name', async (t) => 
     Source: '/srv/models',
     Target: '/m',
     ReadOnly: true,
-    BindOptions: { Propagation: 'rprivate' },
+    BindOptions: { Propagation: 'rprivate', NonRecursive: true },
   }
   t.strictSame(send({ Binds: ['/berth/models:/m:rw'] }, offering).mounts, [mount])
   t.strictSame(send({ Mounts: [{ ...mount, ReadOnly: false }] }, offering).mounts, [mount])
   t.strictSame(send({ Binds: ['/berth/other:/m'] }, offering).mounts, [own('/m', 'berth/other')])
   t.strictSame(send({ Binds: ['/srv/models/x:/m'] }, offering).mounts, [own('/m', 'srv/models/x')])
+  const speaking = (minor: number) => withTerms(offering, { ...TERMS, api: [1, minor] })
+  t.strictSame(send({ Binds: ['/berth/models:/m'] }, speaking(40)).mounts, [mount])
+  t.throws(() => send({ Binds: ['/berth/models:/m'] }, speaking(39)), {
+    message: /HostConfig\.Binds\[0\] = "\/berth\/models:\/m".*before API 1\.40/,
+  })
 })
 
 test('a bind comes apart as the engine takes it apart', async (t) => {
