@@ -2,6 +2,7 @@
 import { Failure } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 import type { Permit, Plan } from './policy/decide.ts'
+import { joinedBy } from './policy/objects.ts'
 import type { Policy } from './policy/policy.ts'
 import type { Note } from './proxy-audit.ts'
 import { GRPC } from './proxy-grpc.ts'
@@ -78,10 +79,11 @@ export const errandOf = ({ head }: Exchange, asked: Asked, ruling: Ruling): Erra
 }
 
 /** What becomes of the body, and of the answer that a judged one gets. */
-const handlingOf = (ruling: Ruling): Pick<Errand, 'plan' | 'amend'> => {
+const handlingOf = ({ route, params }: Matched, ruling: Ruling): Pick<Errand, 'plan' | 'amend'> => {
   const { plan } = ruling.permit
   if (!isJudged(plan)) return { plan, amend: undefined }
-  const judged = new Judged(ruling.policy, ruling, ruling.note)
+  const { policy, note } = ruling
+  const judged = new Judged(policy, ruling, note, joinedBy(policy, route, params))
   return { plan: judged.planFor(plan), amend: judged.amend }
 }
 
@@ -94,7 +96,7 @@ const makeErrand = (
   const { permit, policy } = ruling
   const { route } = matched
   const query = permit.query ?? matched.query
-  const { plan, amend } = handlingOf(ruling)
+  const { plan, amend } = handlingOf(matched, ruling)
   // one literal, always of one shape: whoever reads it on the hot path finds its members where they always were
   return {
     method: route.method,

@@ -61,14 +61,19 @@ export class Judged {
   readonly #policy: Policy
   readonly #engine: Engine
   readonly #note: Note | undefined
+  readonly #inPath: readonly Mention[]
   #findings: Findings | undefined
   #imageIds: ReadonlyMap<string, string> = new Map()
 
-  /** @param note takes down what mode `audit` lets through */
-  constructor(policy: Policy, engine: Engine, note: Note | undefined) {
+  /**
+   * @param note takes down what mode `audit` lets through
+   * @param inPath what the request names beside its body
+   */
+  constructor(policy: Policy, engine: Engine, note: Note | undefined, inPath: readonly Mention[]) {
     this.#policy = policy
     this.#engine = engine
     this.#note = note
+    this.#inPath = inPath
   }
 
   /** What relay does with the body that `plan` speaks of. */
@@ -92,9 +97,10 @@ export class Judged {
 
   async #settle(findings: Findings): Promise<void> {
     this.#findings = findings
-    const { references, preparations } = findings
+    const { preparations } = findings
+    const references = [...this.#inPath, ...findings.references]
     if (references.length > 0) {
-      await judgeObjects(this.#policy, this.#engine, findings, this.#note)
+      await judgeObjects(this.#policy, this.#engine, { references }, this.#note)
       this.#imageIds = await judgeImages(this.#policy, this.#engine, references, this.#note)
     }
     // what is only audited keeps its own paths, and needs none of what would have stood for them

@@ -3,8 +3,10 @@ import { Failure } from '../errors.ts'
 import { judgeBody } from './body.ts'
 import { CREATE } from './create.ts'
 import type { Findings, Mention, Reference } from './hearing.ts'
+import { NETWORK_CREATE } from './networks.ts'
 import type { Policy } from './policy.ts'
 import type { Body } from './table.ts'
+import { matches } from './values.ts'
 import { VOLUME_CREATE } from './volumes.ts'
 
 /** Networks that every engine has, and that lead nowhere else. */
@@ -47,11 +49,29 @@ export const addObjects = (
   }
 }
 
+/** The rule by which a create joins networks. */
+const JOINING = 'NetworkingConfig.EndpointsConfig'
+
+/** The network that the path of a connect names: it is joined no less than one that a body names. */
+export const joinedBy = (
+  policy: Policy,
+  route: { readonly id: string },
+  params: readonly string[],
+): readonly Mention[] => {
+  const path = 'connect.network'
+  const verdict = policy.rows.get(JOINING) ?? (policy.profile === 'open' ? 'allow' : 'confine')
+  return route.id === 'network.connect'
+    ? params.map((name) => ({ kind: 'network', name, path, verdict }))
+    : []
+}
+
 /** What engines say of an object, as far as it matters here. */
 interface Inspected {
+  readonly Name?: string
   readonly Driver?: string
   readonly Options?: Readonly<Record<string, string>> | null
   readonly HostConfig?: Readonly<Record<string, unknown>>
+  readonly NetworkSettings?: { readonly Networks?: Readonly<Record<string, unknown>> | null }
   readonly Mounts?: readonly {
     readonly Type: string
     readonly Name?: string
@@ -76,7 +96,16 @@ export const judgeObject = (
   return mention.kind === 'container' ? judgeContainer(policy, mention, object) : []
 }
 
-const judgeNetwork = (policy: Policy, mention: Mention, { Driver }: Inspected): void => {
+/** Options that `default-network-opts` of an engine may have put on everybody's networks: they lead nowhere else. */
+const DEFAULTABLE = new Set([
+  'com.docker.network.bridge.gateway_mode_ipv4',
+  'com.docker.network.bridge.gateway_mode_ipv6',
+  'com.docker.network.bridge.host_binding_ipv4',
+  'com.docker.network.container_iface_prefix',
+])
+
+const judgeNetwork = (policy: Policy, mention: Mention, object: Inspected): void => {
+  const { Name = '', Driver, Options } = object
   if (Driver === 'host')
     throw refusal(
       policy,
@@ -84,10 +113,16 @@ const judgeNetwork = (policy: Policy, mention: Mention, { Driver }: Inspected): 
       "it is the network of the engine's host, with all that listens there",
       'Leave out --network.',
     )
+  // an engine lets nobody make one of these names
+  if (KNOWN_NETWORKS.has(Name)) return
+  if (policy.sharedNetworks.some((pattern) => matches(pattern, Name))) return
+  const leading = Object.entries(Options ?? {}).filter(([option]) => !DEFAULTABLE.has(option))
+  const wanted = { Name, Driver, Options: Object.fromEntries(leading) }
+  asIfAskedFor(policy, mention, NETWORK_CREATE, wanted, 'Join a network of your own.')
 }
 
 const judgeVolume = (policy: Policy, mention: Mention, { Driver, Options }: Inspected): void =>
-  asIfAskedFor(policy, mention, VOLUME_CREATE, { Driver, DriverOpts: Options })
+  void asIfAskedFor(policy, mention, VOLUME_CREATE, { Driver, DriverOpts: Options })
 
 /** Namespaces that a container can hand on. */
 const HANDED_ON = ['NetworkMode', 'PidMode', 'IpcMode']
@@ -97,9 +132,14 @@ const judgeContainer = (
   mention: Mention,
   object: Inspected,
 ): readonly Mention[] => {
-  const { HostConfig = {}, Mounts = [] } = object
+  const { HostConfig = {}, NetworkSettings = {}, Mounts = [] } = object
   const HandedOn = Object.fromEntries(HANDED_ON.map((name) => [name, HostConfig[name]]))
-  asIfAskedFor(policy, mention, CREATE, { Image: '-', HostConfig: HandedOn })
+  const joined = Object.keys(NetworkSettings.Networks ?? {}).map((name) => [name, {}])
+  const inTurn = asIfAskedFor(policy, mention, CREATE, {
+    Image: '-',
+    HostConfig: HandedOn,
+    NetworkingConfig: { EndpointsConfig: Object.fromEntries(joined) },
+  })
   const shared = Object.values(policy.sharedMounts)
   for (const { Type, Source = '', RW } of Mounts)
     if (Type === 'bind' && (RW !== false || !shared.includes(Source)))
@@ -109,22 +149,34 @@ const judgeContainer = (
         `that container has ${Source} of the engine's host mounted`,
         'Leave out --volumes-from.',
       )
-  return Mounts.flatMap(({ Type, Name = '' }) =>
-    Type === 'volume' ? [{ ...mention, kind: 'volume', name: Name } as const] : [],
+  const volumes = Mounts.flatMap(({ Type, Name = '' }) =>
+    Type === 'volume' ? [{ kind: 'volume', name: Name } as const] : [],
   )
+  return [...inTurn, ...volumes].map(({ kind, name }) => ({ ...mention, kind, name }))
 }
 
-/** Judges a thing that is there by the rules for making it. */
-const asIfAskedFor = (policy: Policy, mention: Mention, body: Body, wanted: object): void => {
+/**
+ * Judges a thing that is there by the rules for making it.
+ * @returns what it leans on in turn
+ */
+const asIfAskedFor = (
+  policy: Policy,
+  mention: Mention,
+  body: Body,
+  wanted: object,
+  cure = '',
+): readonly Mention[] => {
   try {
-    judgeBody(
-      { ...policy, onViolation: 'deny' },
-      body,
-      new TextEncoder().encode(JSON.stringify(wanted)),
+    return leansOn(
+      judgeBody(
+        { ...policy, onViolation: 'deny' },
+        body,
+        new TextEncoder().encode(JSON.stringify(wanted)),
+      ),
     )
   } catch (error) {
     if (!(error instanceof Failure)) throw error
-    throw refusal(policy, mention, `that ${mention.kind} has ${reasonOf(error)}`, '')
+    throw refusal(policy, mention, `that ${mention.kind} has ${reasonOf(error)}`, cure)
   }
 }
 

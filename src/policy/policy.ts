@@ -117,6 +117,10 @@ export const policySchema = z.strictObject({
     .array(z.string())
     .default(SUBNETS)
     .describe('where a network may lie: the host reaches what a network covers no more'),
+  sharedNetworks: z
+    .array(z.string())
+    .default([])
+    .describe('networks that anybody may join, whatever their driver and options: lan, lan-*'),
   subnetsInUse: z
     .array(z.string())
     .default([])

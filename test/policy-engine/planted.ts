@@ -2,7 +2,10 @@
 import { test } from 'tap'
 import { docker, type Ran } from '../../fixtures/docker.ts'
 import type { Release } from '../../fixtures/engine.ts'
+import { createApi } from '../support/api.ts'
 import { fence, leavings, startFenced } from '../support/fenced.ts'
+import { startFront } from '../support/front.ts'
+import { answerWith, RecordingEngine } from '../support/recording-engine.ts'
 
 const run = (host: string, ...args: string[]): Promise<Ran> =>
   docker(host, ['run', '--rm', '--init', ...args])
@@ -223,6 +226,91 @@ test('what others made with more rights is not handed on', async (t) => {
     HostConfig: { PidMode: 'container:nobody' },
   })
   t.not(gone.status, 201)
+})
+
+for (const release of ['current', 'old'] satisfies Release[])
+  test(`a network that leads to one of the host is joined only where it is offered (${release} engine)`, async (t) => {
+    const { engine, url, direct } = await startFenced(t, { release })
+    const create = (...args: string[]) => docker(engine, ['network', 'create', ...args])
+    const run = (host: string, ...args: string[]) =>
+      docker(host, ['run', '--detach', '--init', ...args, 'busybox', 'sleep', '1000'])
+    await create('-o', 'com.docker.network.bridge.name=lan0', 'lan')
+    const { Id } = await direct.json<{ Id: string }>('GET', '/networks/lan')
+    await run(engine.url, '--name', 'gate', '--network', 'lan')
+    await run(engine.url, '--name', 'behind', '--network', 'container:gate')
+    await run(engine.url, '--name', 'both')
+    await docker(engine, ['network', 'connect', 'lan', 'both'])
+    await run(url, '--name', 'own')
+    const refusedTo = async (host: string, why: RegExp, ...args: readonly string[]) => {
+      const { code, stderr } = await docker(host, args)
+      t.not(code, 0, args.join(' '))
+      t.match(stderr.replaceAll('\n', ' '), why, args.join(' '))
+    }
+    for (const name of ['lan', Id, Id.slice(0, 12)]) {
+      const why = /names "[a-z0-9]+".*that network has network\.Options.*bridge\.name/
+      await refusedTo(url, why, 'run', '--rm', '--network', name, 'busybox', 'true')
+      await refusedTo(url, why, 'network', 'connect', name, 'own')
+    }
+    for (const name of ['gate', 'behind', 'both'])
+      await refusedTo(
+        url,
+        /NetworkMode names "lan".*network\.Options/,
+        ...['run', '--rm', '--network', `container:${name}`, 'busybox', 'true'],
+      )
+
+    const offering = await fence(
+      t,
+      engine,
+      'profile: mine\npolicies: { mine: { sharedNetworks: [la*] } }',
+    )
+    for (const name of ['lan', 'container:gate', 'container:behind']) {
+      const { code, stderr } = await run(offering, '--network', name)
+      t.equal(code, 0, `${name} where it is offered: ${stderr}`)
+    }
+    t.match(await docker(offering, ['network', 'connect', 'lan', 'own']), { code: 0 })
+  })
+
+test('networks that lead nowhere else are joined by whatever name', async (t) => {
+  const defaults = 'bridge=com.docker.network.bridge.host_binding_ipv4=127.0.0.1'
+  const flags = ['--default-network-opt', defaults]
+  const { engine, url, direct } = await startFenced(t, { flags })
+  const mtu = ['-o', 'com.docker.network.driver.mtu=1400']
+  await docker(engine, ['network', 'create', 'plain'])
+  t.match(await docker(url, ['network', 'create', ...mtu, '--ipv6', 'own']), { code: 0 })
+  t.match(await docker(url, ['network', 'create', '--internal', 'inner']), { code: 0 })
+  const all = await direct.json<{ Id: string; Name: string }[]>('GET', '/networks')
+  const joinable = all.filter(({ Name }) => Name !== 'host')
+  t.equal(joinable.length, 5)
+  await docker(url, ['run', '--detach', '--init', '--name', 'box', 'busybox', 'sleep', '1000'])
+  for (const { Id, Name } of joinable)
+    for (const name of [Name, Id]) {
+      t.match(await run(url, '--network', name, 'busybox', 'true'), { code: 0 }, Name)
+      if (['none', 'bridge'].includes(Name)) continue
+      t.match(await docker(url, ['network', 'connect', name, 'box']), { code: 0 }, Name)
+      t.match(await run(url, '--network', 'container:box', 'busybox', 'true'), { code: 0 }, Name)
+      t.match(await docker(url, ['network', 'disconnect', name, 'box']), { code: 0 }, Name)
+    }
+})
+
+test('a container to which many ways lead is looked at once', async (t) => {
+  const engine = await RecordingEngine.start(t)
+  const url = await startFront(t, engine.url, { profile: 'dedicated' })
+  const depth = 12
+  engine.answer = async (asked) => {
+    const level = Number(/\/containers\/(\d+)[ab]\/json$/.exec(asked.request.target)?.[1] ?? depth)
+    const next = (side: string) => (level < depth ? `container:${level + 1}${side}` : '')
+    const text = JSON.stringify({ HostConfig: { PidMode: next('a'), IpcMode: next('b') } })
+    const head = `Content-Type: application/json\r\nContent-Length: ${text.length}`
+    await answerWith(`HTTP/1.1 200 OK\r\n${head}\r\n\r\n${text}`)(asked)
+  }
+  const api = createApi(url)
+  t.teardown(() => api.close())
+  const HostConfig = { PidMode: 'container:1a' }
+  t.match(await api.call('POST', '/containers/create', { Image: 'busybox', HostConfig }), {
+    status: 200,
+  })
+  const looked = engine.requests.filter(({ method }) => method === 'GET')
+  t.equal(looked.length, 2 * depth - 1)
 })
 
 test('labels of reserved families never arrive, by whatever way', async (t) => {
