@@ -1,6 +1,7 @@
 /** A request between policy, which judges what it says, and the engine, which is asked about what it names. */
 import { asFailure, Failure } from './errors.ts'
-import type { Rules } from './policy/body.ts'
+import { judgeBody, type Rules } from './policy/body.ts'
+import { CREATE } from './policy/create.ts'
 import type { Plan } from './policy/decide.ts'
 import type { Findings, Mention } from './policy/hearing.ts'
 import { asksForOrigins } from './policy/images.ts'
@@ -18,7 +19,7 @@ import {
 } from './proxy-images.ts'
 import type { Amend, BodyJudge, JudgePlan } from './relay/errand.ts'
 import { lookUp } from './relay/look-up.ts'
-import { prepare } from './relay/prepare.ts'
+import { type Create, prepare } from './relay/prepare.ts'
 
 /**
  * Looks at the containers, networks and volumes that a request names, and at what those lean on in turn.
@@ -106,7 +107,9 @@ export class Judged {
     // what is only audited keeps its own paths, and needs none of what would have stood for them
     if (preparations.length === 0 || this.#note !== undefined) return
     const { pool, version } = this.#engine
-    await prepare(pool, version, this.#image, preparations)
+    const image = this.#image
+    const least = image === undefined ? undefined : leastOf(this.#policy, image)
+    await prepare(pool, version, least, preparations)
     // that takes a while, in which a tag can move: nothing is made of one that has, as far as can be told
     this.#imageIds = await judgeImages(this.#policy, this.#engine, references, this.#note)
   }
@@ -157,6 +160,12 @@ export class Judged {
     const judged = { name, id: this.#imageIds.get(name) }
     await recheckImage(this.#policy, this.#engine, made, judged)
   }
+}
+
+/** A create of an image that asks for nothing, with all that the policy adds. */
+const leastOf = (policy: Policy, Image: string): Create => {
+  const { bytes } = judgeBody(policy, CREATE, new TextEncoder().encode(JSON.stringify({ Image })))
+  return JSON.parse(new TextDecoder().decode(bytes))
 }
 
 const withWarnings = (body: Buffer, warnings: readonly string[]): Buffer => {

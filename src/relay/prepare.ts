@@ -7,6 +7,8 @@ import { folderTar } from './folder-tar.ts'
 
 /** Where the volume is mounted in the container that only exists to be written into. */
 const MOUNT_POINT = '/berth'
+/** A device in every container, whatever its image holds, and which nobody can execute, root neither. */
+const NO_PROGRAM = '/dev/null'
 const JSON_TYPE = 'application/json'
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
@@ -14,11 +16,55 @@ const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
 const unable = (what: string, { status, body }: EngineAnswer): Failure =>
   new Failure('ENGINE_REFUSED', `${what}: ${status} ${body.toString('latin1', 0, 300).trim()}`)
 
+/** The body of a create. */
+export interface Create {
+  readonly HostConfig?: object
+  readonly [key: string]: unknown
+}
+
+/**
+ * A container to write into a volume by. It is never started, and of no use to a tenant who learns of it and does:
+ * nothing in it runs, within all the limits of his own.
+ * @param least a create that asks for nothing but an image, as the policy sends it
+ */
+export const helperOf = (least: Create, volume: string): Create => ({
+  ...least,
+  Entrypoint: [NO_PROGRAM],
+  Cmd: [],
+  NetworkDisabled: true,
+  HostConfig: {
+    ...least.HostConfig,
+    NetworkMode: 'none',
+    CapAdd: [],
+    CapDrop: ['ALL'],
+    ReadonlyRootfs: true,
+    Mounts: [
+      {
+        Type: 'volume',
+        Source: volume,
+        Target: MOUNT_POINT,
+        VolumeOptions: { NoCopy: true },
+      },
+    ],
+  },
+})
+
+/** There is nothing to remove, or somebody else is at it. */
+const GONE = new Set([204, 404, 409])
+
+/** With the volumes that its image made the engine give it. */
+const remove = async (pool: Pool, version: string, id: string): Promise<void> => {
+  const target = `/${version}/containers/${id}?force=1&v=1`
+  const removed = await ask(pool, { method: 'DELETE', target })
+  if (!GONE.has(removed.status))
+    throw unable(`the container ${id}, by which folders were made, could not be removed`, removed)
+}
+
 /** Folders of one volume are made by one archive, unpacked into a container that is never started. */
 const makeFolders = async (
   pool: Pool,
   version: string,
-  image: string,
+  least: Create,
   volume: string,
   paths: readonly string[],
 ): Promise<void> => {
@@ -26,15 +72,7 @@ const makeFolders = async (
     method: 'POST',
     target: `/${version}/containers/create`,
     contentType: JSON_TYPE,
-    body: json({
-      Image: image,
-      Cmd: ['-'],
-      NetworkDisabled: true,
-      HostConfig: {
-        NetworkMode: 'none',
-        Mounts: [{ Type: 'volume', Source: volume, Target: MOUNT_POINT }],
-      },
-    }),
+    body: json(helperOf(least, volume)),
   })
   // no such image: the create that follows says so in the words that make docker pull it
   if (created.status === 404) return
@@ -49,20 +87,21 @@ const makeFolders = async (
     })
     if (put.status !== 200) throw unable('a folder could not be made', put)
   } finally {
-    await ask(pool, { method: 'DELETE', target: `/${version}/containers/${Id}?force=1` })
+    await remove(pool, version, Id)
   }
 }
 
 /**
  * Idempotent: what is there already stays as it is.
  * @param version of the API that the request itself speaks, as `v1.51`
- * @param image that the container will have: some image is needed to write into a volume
+ * @param least a create of the image that the container will have, and that asks for nothing more: some image is needed
+ *   to write into a volume
  * @throws Failure ENGINE_REFUSED or that of the connection
  */
 export const prepare = async (
   pool: Pool,
   version: string,
-  image: string | undefined,
+  least: Create | undefined,
   preparations: readonly Preparation[],
 ): Promise<void> => {
   const folders = new Map<string, string[]>()
@@ -86,6 +125,6 @@ export const prepare = async (
     if (answer.status !== 201)
       throw unable(`the volume ${preparation.name} could not be made`, answer)
   }
-  if (image === undefined) return
-  for (const [volume, paths] of folders) await makeFolders(pool, version, image, volume, paths)
+  if (least === undefined) return
+  for (const [volume, paths] of folders) await makeFolders(pool, version, least, volume, paths)
 }
