@@ -180,8 +180,10 @@ const asIfAskedFor = (
   }
 }
 
+const LAST_DOT = /\.$/
 /** What a refusal says behind its title. */
-const reasonOf = ({ message }: Failure): string => message.slice(message.indexOf(': ') + 2)
+const reasonOf = ({ message }: Failure): string =>
+  message.slice(message.indexOf(': ') + 2).replace(LAST_DOT, '')
 
 const refusal = (policy: Policy, { path, name }: Mention, why: string, cure: string): Failure =>
   new Failure(

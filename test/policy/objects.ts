@@ -19,7 +19,8 @@ test('a network of the host, or of its cards, is joined only where the operator 
     const network = { Name: 'lan-7', ...more }
     t.throws(() => judgeObject(dedicated, LAN, network), {
       code: 'POLICY_DENIED',
-      message: /NetworkMode names "lan".*that network has network\.(Driver|Options)/,
+      message:
+        /NetworkMode names "lan".*that network has network\.(Driver|Options).*[^.]\. Join a network of your own\.$/,
     })
     t.strictSame(judgeObject(offering!, LAN, network), [])
   }
