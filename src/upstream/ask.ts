@@ -2,7 +2,7 @@
 import { Failure } from '../errors.ts'
 import type { ResponseHead } from '../wire/head.ts'
 import { collectAnswer } from './answer.ts'
-import { type Loss, mayAskAgain } from './connection.ts'
+import { isSafe, type Loss, mayAskAgain } from './connection.ts'
 import type { Connection, Pool } from './pool.ts'
 
 export interface Question {
@@ -33,7 +33,9 @@ const headOf = (host: string, { method, target, contentType, body }: Question): 
 /** @throws Failure of the connection, ENGINE_TIMEOUT or MALFORMED_RESPONSE; any status is an answer */
 export const ask = async (pool: Pool, question: Question): Promise<EngineAnswer> => {
   const head = headOf(pool.host, question)
-  const first = pool.take() ?? (await pool.begin(head))
+  // what may not be asked twice is not asked where it could get lost
+  const idle = isSafe(question.method) ? pool.take() : undefined
+  const first = idle ?? (await pool.begin(head))
   const answer = await askOn(pool, first, head, question, mayAskAgain)
   if (answer !== LOST) return answer
   return askOn(pool, await pool.begin(head), head, question, never) as Promise<EngineAnswer>

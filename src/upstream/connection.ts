@@ -13,7 +13,7 @@ import type { ResponseHead } from '../wire/head.ts'
 export type Loss = 'unprocessed' | 'untouched' | 'begun'
 
 /** RFC 9110 9.2.1: nothing happens when these are asked twice. */
-const isSafe = (method: string): boolean => method === 'GET' || method === 'HEAD'
+export const isSafe = (method: string): boolean => method === 'GET' || method === 'HEAD'
 
 /**
  * May a request be asked once more, on another connection?

@@ -38,11 +38,20 @@ test('a look-up on a connection that had died is asked once more', async (t) => 
   t.equal(pool.busy, 0)
 })
 
-test('what makes something is not', async (t) => {
+test('what makes something is asked on a connection that cannot have died', async (t) => {
   const { engine, pool } = await start(t, diesAtSecond)
   await ask(pool, GET)
+  t.match(await ask(pool, POST), { status: 200 })
+  t.same([engine.requests.length, engine.connections], [2, 2])
+  t.equal(pool.busy, 0)
+})
+
+test('what makes something is never asked twice', async (t) => {
+  const { engine, pool } = await start(t, answersFirst)
+  await ask(pool, GET)
+  engine.clear()
   await t.rejects(ask(pool, POST), { code: 'ENGINE_GONE' })
-  t.equal(engine.requests.length, 2)
+  t.equal(engine.requests.length, 1)
   t.equal(pool.busy, 0)
 })
 
