@@ -18,7 +18,6 @@ import {
 import type { Policy } from './policy/policy.ts'
 import type { Asking, Stages } from './proxy.ts'
 import { type Note, noteOrThrow, notesOf } from './proxy-audit.ts'
-import { collect } from './relay/collect.ts'
 import { metadata, relayCall } from './relay/grpc.ts'
 import { channelFor } from './relay/grpc-channels.ts'
 import { Claims } from './relay/grpc-claims.ts'
@@ -113,7 +112,6 @@ export class Builds {
     if (exchange.call !== undefined) return this.#serveCall(exchange, exchange.call, build)
     if (!exchange.canHijack) return opaquely()
     upgradeFor('h2c', exchange.head)
-    await collect(exchange, 0)
     const road = await this.#roadOf(build, engineOf(build))
     if (exchange.isGone) return
     if (road === 'judged') return exchange.speakH2()

@@ -10,9 +10,8 @@ export const COLLECT_SECONDS = 30
 const EMPTY = Buffer.alloc(0)
 
 /**
- * @param cap 0 where nothing may come but the framing of nothing
  * @returns the body without its framing; empty where the request has none
- * @throws Failure BODY_TOO_LARGE, BODY_NOT_ALLOWED, BODY_TIMEOUT or MALFORMED_BODY
+ * @throws Failure BODY_TOO_LARGE, BODY_TIMEOUT or MALFORMED_BODY
  */
 export const collect = (exchange: Exchange, cap: number): Promise<Buffer> => {
   const { framing } = exchange.head
@@ -66,6 +65,4 @@ export const collect = (exchange: Exchange, cap: number): Promise<Buffer> => {
 }
 
 const tooLarge = (cap: number): Failure =>
-  cap === 0
-    ? new Failure('BODY_NOT_ALLOWED')
-    : new Failure('BODY_TOO_LARGE', `at most ${cap} bytes here`)
+  new Failure('BODY_TOO_LARGE', `at most ${cap} bytes here`)

@@ -94,7 +94,7 @@ const NO_HIJACK: Hijack = 'none'
 const isDetached = ({ hijack }: Errand, upload: Upload): boolean =>
   hijack === 'tcp' && upload.kind === 'whole' && JSON.parse(upload.body.toString()).Detach === true
 
-const prepareBody = (exchange: Exchange, { plan, hijack }: Errand): Upload | Promise<Upload> => {
+const prepareBody = (exchange: Exchange, { plan }: Errand): Upload | Promise<Upload> => {
   const { framing } = exchange.head
   if (plan.kind === 'judge') return judgeBody(exchange, plan)
   if (framing.kind === 'none') return NOTHING
@@ -102,7 +102,7 @@ const prepareBody = (exchange: Exchange, { plan, hijack }: Errand): Upload | Pro
   if (plan.kind === 'stream')
     return { kind: 'client', framing: framing.kind === 'until-close' ? CHUNKED : framing }
   // What nobody wants is read before its request counts: it must prove well-formed, and none may linger in a stream to come
-  return collect(exchange, hijack === 'h2c' ? 0 : UNWANTED_BODY_CAP).then(() => NOTHING)
+  return collect(exchange, UNWANTED_BODY_CAP).then(() => NOTHING)
 }
 
 const judgeBody = async (exchange: Exchange, plan: JudgePlan): Promise<Upload> => {

@@ -42,8 +42,7 @@ const MEDIA_TYPE = /^([a-z0-9!#$&^_.+-]+\/[a-z0-9!#$&^_.+-]+)[ \t]*(?:;|$)/
  * Forms are refused everywhere, body or no body: Go parses them before the query and lets them win over it.
  *
  * A route whose `body` is `none` never has one upstream: what came (docker-py and dockerode send some with
- * most POSTs) has to be read and dropped by the caller; before a connection changes to HTTP/2, only nothing in chunks
- * may have come.
+ * most POSTs) has to be read and dropped by the caller.
  *
  * @param contentType the one Content-Type field of the request, as sent
  * @param hasBody whether the request is framed with a body: a Content-Length above 0, or chunked
@@ -73,7 +72,6 @@ export const acceptsContentType = (
 const mayDropBody = (route: Route, type: string | undefined): boolean => {
   if (route.method !== 'POST') return false
   if (route.hijack === 'none') return true
-  if (route.hijack === 'h2c') return type === undefined // node:http frames a POST without a body as one of no chunks
   return route.hijack === 'tcp' && type === 'application/json' // dockerode's attach
 }
 
