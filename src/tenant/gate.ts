@@ -76,10 +76,13 @@ export const isUnlimited = ({ inFlight, streams, perSecond }: Allowance): boolea
 /** Accounts that are idle are forgotten when there are more than this. */
 const MANY_ACCOUNTS = 10_000
 
+/** A tenant's short requests do not wait behind the long ones. */
+const queueOf = ({ tenant, weight }: Entrance): string => `${weight} ${tenant}`
+
 export class Gate {
   readonly #now: () => number
   readonly #accounts = new Map<string, Account>()
-  /** By tenant, in the order in which they are served: whoever has been served goes to the end. */
+  /** In the order in which they are served: whoever has been served goes to the end. */
   readonly #queues = new Map<string, Waiter[]>()
   #timer: NodeJS.Timeout | undefined
 
@@ -97,7 +100,7 @@ export class Gate {
 
   /** @throws Failure TOO_MANY_REQUESTS when the patience is over */
   enter(entrance: Entrance): Release | Promise<Release> {
-    if (!this.#queues.has(entrance.tenant) && this.#wait(entrance) === 0)
+    if (!this.#queues.has(queueOf(entrance)) && this.#wait(entrance) === 0)
       return this.#start(entrance)
     return this.#queue(entrance)
   }
@@ -121,17 +124,18 @@ export class Gate {
           resolve(release)
         },
       }
-      const queue = this.#queues.get(entrance.tenant)
-      if (queue === undefined) this.#queues.set(entrance.tenant, [waiter])
+      const queue = this.#queues.get(queueOf(entrance))
+      if (queue === undefined) this.#queues.set(queueOf(entrance), [waiter])
       else queue.push(waiter)
       this.#serve()
     })
   }
 
   #remove(waiter: Waiter): void {
-    const queue = this.#queues.get(waiter.entrance.tenant) ?? []
+    const name = queueOf(waiter.entrance)
+    const queue = this.#queues.get(name) ?? []
     queue.splice(queue.indexOf(waiter), 1)
-    if (queue.length === 0) this.#queues.delete(waiter.entrance.tenant)
+    if (queue.length === 0) this.#queues.delete(name)
   }
 
   /** Lets in whoever may enter now: one a tenant and round. */
@@ -141,15 +145,15 @@ export class Gate {
     for (let served = true; served; ) {
       served = false
       soonest = Number.POSITIVE_INFINITY
-      for (const [tenant, queue] of [...this.#queues]) {
+      for (const [name, queue] of [...this.#queues]) {
         const waiter = queue[0] as Waiter
         const wait = this.#wait(waiter.entrance)
         soonest = Math.min(soonest, wait)
         if (wait > 0) continue
         served = true
         queue.shift()
-        this.#queues.delete(tenant)
-        if (queue.length > 0) this.#queues.set(tenant, queue)
+        this.#queues.delete(name)
+        if (queue.length > 0) this.#queues.set(name, queue)
         waiter.resolve(this.#start(waiter.entrance))
       }
     }
