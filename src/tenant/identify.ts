@@ -222,7 +222,8 @@ export const createIdentify = (options: IdentifyOptions) => {
   return (exchange: Asked): Tenant | Promise<Tenant> => {
     const { connection, head } = exchange
     const before = known.get(connection)
-    if (before?.isGood && saysNothingElse(head.fields, before.texts)) return before.identity.tenant
+    if (before?.isGood && saysNothingElse(head.fields, before.texts))
+      return roster.newest(before.identity.tenant)
     const requested = claimsOf(head.fields)
     const texts = requested.map(({ key }) => key)
     const claims: Claim[] = []

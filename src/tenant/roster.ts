@@ -121,6 +121,15 @@ export class Roster {
     return undefined
   }
 
+  /**
+   * The record of a tenant who is followed, as it is by now: what he was given may have been changed since.
+   * Throws STORE_UNAVAILABLE when the store is away too long.
+   */
+  newest(tenant: Tenant): Tenant {
+    this.#checkAge()
+    return this.#tenants.get(tenant.id) ?? tenant
+  }
+
   /** Who has this name. The pointer is not sealed: the tenant's own record has to say the same. */
   async byName(name: string): Promise<Tenant | undefined> {
     this.#checkAge()
