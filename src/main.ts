@@ -41,6 +41,11 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error
 })
 
+// whoever read the log has gone: that is no reason to end what is under way
+process.stderr.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+})
+
 try {
   await createProgram(io, version()).parseAsync(process.argv)
   process.exit(0)
