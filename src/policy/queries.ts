@@ -36,7 +36,7 @@ const named = (kind: Reference['kind']): Row => ({
 
 const CHANGES: Row = {
   shape: STRINGS,
-  verdicts: reachesHost('confine'),
+  verdicts: everywhere('confine'),
   each: change,
   why: 'the engine itself would carry it out',
   cure: 'Leave out --change, or build it from a Dockerfile.',

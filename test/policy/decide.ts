@@ -294,6 +294,7 @@ test('changes of a commit are of a kind that reads one way and expands nothing',
     '\ufeffCMD x',
     'FROM busybox',
     'ENV a=b\nLABEL berth.x=1',
+    'ONBUILD LABEL traefik.enable=true',
   ])
     t.throws(commit('CMD x', change), { code: 'POLICY_DENIED', message: /commit\.changes/ }, change)
   t.throws(
@@ -318,6 +319,12 @@ test('changes of a commit are of a kind that reads one way and expands nothing',
   ])
     t.strictSame(commit(change)().sent.changes, [change], change)
   t.doesNotThrow(() => ask(open, 'image.commit', { changes: ['ENV A=$A'] }))
+  for (const change of ['LABEL berth.tenant=x', 'LABEL $A=b', 'ONBUILD LABEL berth.x=1'])
+    t.throws(
+      () => ask(open, 'image.commit', { changes: [change] }),
+      { code: 'POLICY_DENIED' },
+      `open: ${change}`,
+    )
 })
 
 test('names of containers are of a length that can be named again', async (t) => {
