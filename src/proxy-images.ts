@@ -9,10 +9,10 @@ import { type Note, noteOrThrow } from './proxy-audit.ts'
 import type { Watch } from './relay/errand.ts'
 import { lookUp } from './relay/look-up.ts'
 import { watchPull } from './relay/pull-watch.ts'
+import { removeContainer } from './relay/remove.ts'
 import type { Matched } from './route/match.ts'
 import type { Query } from './route/query.ts'
 import type { RouteId } from './route/routes.ts'
-import { ask } from './upstream/ask.ts'
 import type { Pool } from './upstream/pool.ts'
 
 /** The engine behind one request. */
@@ -124,34 +124,24 @@ export const recheckImage = async (
     await refuseImage(policy, engine, { path: 'Image', name: judged.name }, made.Image)
 }
 
-/** The answers to a DELETE that leaves nothing. */
-const GONE: ReadonlySet<number> = new Set([204, 404])
-
-/** Removes a container; a second time where the first did not arrive. */
-const isRemoved = async ({ pool, version }: Engine, container: string): Promise<boolean> => {
-  const target = `/${version}/containers/${container}?force=1&v=1`
-  for (let tries = 0; tries < 2; tries++) {
-    const answer = await ask(pool, { method: 'DELETE', target }).catch(() => undefined)
-    if (answer !== undefined && GONE.has(answer.status)) return true
-  }
-  return false
-}
-
 /**
  * Removes a container that has been made and must not run, or cannot be told to be one that may.
  * @throws Failure ENGINE_REFUSED where it is still there
  */
 export const removeMade = async (
-  engine: Engine,
+  { pool, version }: Engine,
   container: string,
   why: Failure,
 ): Promise<void> => {
-  if (await isRemoved(engine, container)) return
-  throw new Failure(
-    'ENGINE_REFUSED',
-    `removing a container that must not run (${why.message}). Remove it yourself: docker rm -f ${container}`,
-    why,
-  )
+  try {
+    await removeContainer(pool, version, container)
+  } catch {
+    throw new Failure(
+      'ENGINE_REFUSED',
+      `removing a container that must not run (${why.message}). Remove it yourself: docker rm -f ${container}`,
+      why,
+    )
+  }
 }
 
 /** Routes that set a container running which may never have run. */

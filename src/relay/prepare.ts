@@ -4,6 +4,7 @@ import type { Preparation } from '../policy/hearing.ts'
 import { ask, type EngineAnswer } from '../upstream/ask.ts'
 import type { Pool } from '../upstream/pool.ts'
 import { folderTar } from './folder-tar.ts'
+import { removeContainer } from './remove.ts'
 
 /** Where the volume is mounted in the container that only exists to be written into. */
 const MOUNT_POINT = '/berth'
@@ -49,17 +50,6 @@ export const helperOf = (least: Create, volume: string): Create => ({
   },
 })
 
-/** There is nothing to remove, or somebody else is at it. */
-const GONE = new Set([204, 404, 409])
-
-/** With the volumes that its image made the engine give it. */
-const remove = async (pool: Pool, version: string, id: string): Promise<void> => {
-  const target = `/${version}/containers/${id}?force=1&v=1`
-  const removed = await ask(pool, { method: 'DELETE', target })
-  if (!GONE.has(removed.status))
-    throw unable(`the container ${id}, by which folders were made, could not be removed`, removed)
-}
-
 /** Folders of one volume are made by one archive, unpacked into a container that is never started. */
 const makeFolders = async (
   pool: Pool,
@@ -87,7 +77,7 @@ const makeFolders = async (
     })
     if (put.status !== 200) throw unable('a folder could not be made', put)
   } finally {
-    await remove(pool, version, Id)
+    await removeContainer(pool, version, Id)
   }
 }
 
