@@ -81,7 +81,13 @@ export class Judged {
   planFor(plan: Judgeable): JudgePlan {
     const { cap, rules } = plan
     const begin = (onOutput: (bytes: Uint8Array) => void) => this.#begin(rules, onOutput)
-    return { kind: 'judge', cap, mayStream: plan.kind === 'rewrite', begin }
+    return {
+      kind: 'judge',
+      owner: this.#engine.name,
+      cap,
+      mayStream: plan.kind === 'rewrite',
+      begin,
+    }
   }
 
   #begin(rules: Rules, onOutput: (bytes: Uint8Array) => void): BodyJudge {

@@ -12,6 +12,8 @@ export type BodyPlan =
 
 export interface JudgePlan {
   readonly kind: 'judge'
+  /** Whose body it is, among others that have to share: of the tenant and the engine together. */
+  readonly owner: string
   /** The most bytes a client's body may have. */
   readonly cap: number
   /** May a long body leave while it is still coming? All but its end, which is the judge's to give. */

@@ -6,18 +6,18 @@ import { type BodyTracker, trackBody } from '../wire/body.ts'
 import type { Framing } from '../wire/head.ts'
 import { COLLECT_SECONDS } from './collect.ts'
 import type { BodyJudge, JudgePlan } from './errand.ts'
+import { FREE_BYTES, ROOM, type Stay } from './room.ts'
+import { type Judging, TURNS } from './turns.ts'
 
 /** Up to here a judged body leaves whole, with its length; no docker client sends as much. */
 const HELD_BYTES = 65536
 const MS = 1000
 /** Of a body that is judged at a stretch: 2 KiB of the most expensive JSON there is take about 1 ms. */
 const SLICE_BYTES = 2048
-/** For how long a body is judged before others have their turn. */
-const TURN_MS = 2
 const EMPTY = Buffer.alloc(0)
 const LAST_CHUNK = '0\r\n\r\n'
 
-export class JudgedUpload implements Receiver {
+export class JudgedUpload implements Receiver, Judging {
   readonly #exchange: Exchange
   readonly #plan: JudgePlan
   readonly #judge: BodyJudge
@@ -31,6 +31,8 @@ export class JudgedUpload implements Receiver {
   /** Whether what is sent goes in chunks. */
   #isChunked = true
   #isOver = false
+  /** The room it has, or waits for: none while it is short. */
+  #stay: Stay | undefined
   #timer: NodeJS.Timeout | undefined
   #resolve!: (whole: Buffer | undefined) => void
   #reject!: (failure: Failure) => void
@@ -55,11 +57,48 @@ export class JudgedUpload implements Receiver {
       if (framing.kind === 'none') return void this.#complete()
       if (framing.kind === 'length' && framing.length > this.#plan.cap)
         return this.#fail(this.#tooLarge())
-      this.#timer = setTimeout(() => this.#fail(new Failure('BODY_TIMEOUT')), COLLECT_SECONDS * MS)
       this.#exchange.client.receiver = this
-      this.#exchange.invite()
-      this.#exchange.client.flow()
+      if (framing.kind === 'length' && framing.length > FREE_BYTES)
+        this.#makeRoom(framing.length, () => this.#begin())
+      else this.#begin()
     })
+  }
+
+  /** To be left when the exchange is over; until then its body may be held. */
+  get stay(): Stay | undefined {
+    return this.#stay
+  }
+
+  #begin(): void {
+    this.#startTimer()
+    this.#exchange.invite()
+    this.#exchange.client.flow()
+  }
+
+  /** What has come of it waits for its turn here: its sender is not to blame then. */
+  #startTimer(): void {
+    this.#timer = setTimeout(() => {
+      if (this.#rest.length > 0) this.#startTimer()
+      else this.#fail(new Failure('BODY_TIMEOUT'))
+    }, COLLECT_SECONDS * MS)
+  }
+
+  /** @param then once there is room for so many bytes; until then the client is held, and not timed */
+  #makeRoom(bytes: number, then: () => void): void {
+    try {
+      this.#stay = ROOM.enter(this.#plan.owner, bytes)
+    } catch (error) {
+      return this.#fail(asFailure(error))
+    }
+    if (this.#stay.isIn) return then()
+    clearTimeout(this.#timer)
+    this.#exchange.client.hold()
+    this.#stay.wait(
+      () => {
+        if (!this.#isOver) then()
+      },
+      (failure) => this.#fail(failure),
+    )
   }
 
   /**
@@ -88,7 +127,12 @@ export class JudgedUpload implements Receiver {
   }
 
   received(bytes: Buffer, from: Conduit): void {
-    const end = this.#judgeSome(bytes)
+    const until = TURNS.begin()
+    let end = 0
+    if (until > 0) {
+      end = this.#judgeSome(bytes, until)
+      TURNS.end()
+    }
     if (this.#isOver) return
     if (end < bytes.length) {
       from.hold()
@@ -98,9 +142,8 @@ export class JudgedUpload implements Receiver {
     this.#proceed()
   }
 
-  /** Judges for a turn, or to the end of the body. @returns how far it came */
-  #judgeSome(bytes: Buffer): number {
-    const until = performance.now() + TURN_MS
+  /** Judges until then, or to the end of the body. @returns how far it came */
+  #judgeSome(bytes: Buffer, until: number): number {
     let at = 0
     try {
       do {
@@ -124,19 +167,28 @@ export class JudgedUpload implements Receiver {
     else if (this.#plan.mayStream && this.#held > HELD_BYTES) {
       client.hold()
       this.#resolve(undefined)
+    } else if (this.#stay === undefined && this.#seen > FREE_BYTES) {
+      // it did not say how long it is
+      this.#makeRoom(this.#plan.cap, () => this.#resume())
     } else this.#goOn()
   }
 
-  /** Judges on what waits, in a turn of its own; else reads on. */
-  readonly #goOn = (): void => {
-    if (this.#rest.length === 0) this.#exchange.client.flow()
-    else setImmediate(this.#judgeOn)
+  #resume(): void {
+    clearTimeout(this.#timer)
+    this.#startTimer()
+    this.#goOn()
   }
 
-  readonly #judgeOn = (): void => {
+  /** Judges on what waits, when it is its turn; else reads on. */
+  readonly #goOn = (): void => {
+    if (this.#rest.length === 0) this.#exchange.client.flow()
+    else TURNS.wait(this.#plan.owner, this)
+  }
+
+  judgeOn(until: number): void {
     if (this.#isOver) return
     const bytes = this.#rest
-    this.#rest = bytes.subarray(this.#judgeSome(bytes))
+    this.#rest = bytes.subarray(this.#judgeSome(bytes, until))
     if (!this.#isOver) this.#proceed()
   }
 
@@ -148,8 +200,11 @@ export class JudgedUpload implements Receiver {
       await this.#judge.settle()
       this.#judge.finish()
     } catch (error) {
+      this.#stay?.leave()
       return this.#reject(asFailure(error))
     }
+    // what is left of it may be short, and otherwise stays until the engine has answered
+    if (this.#held <= FREE_BYTES) this.#stay?.leave()
     const sink = this.#sink
     if (sink === undefined) return this.#resolve(this.#take())
     this.#flush(sink)
@@ -197,6 +252,7 @@ export class JudgedUpload implements Receiver {
   #fail(failure: Failure): void {
     if (this.#isOver) return
     this.#over()
+    this.#stay?.leave()
     this.#exchange.client.hold()
     this.#reject(failure)
   }

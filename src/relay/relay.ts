@@ -13,6 +13,7 @@ import type { Errand, Hijack, JudgePlan, Watch } from './errand.ts'
 import { JudgedUpload } from './judged-upload.ts'
 import { type Coding, codingFrom, Pump, type PumpOwner } from './pump.ts'
 import { refuseUndecodable, upgradeFor, writeRequestHead } from './request-head.ts'
+import type { Stay } from './room.ts'
 import { splice } from './splice.ts'
 
 const EMPTY = Buffer.alloc(0)
@@ -57,8 +58,27 @@ const sendLater = (
   sender: Sender,
 ): void => {
   preparing
-    .then((upload) => send(exchange, pool, errand, upload, sender))
+    .then((upload) => {
+      const told = senderOf(upload, sender)
+      try {
+        send(exchange, pool, errand, upload, told)
+      } catch (error) {
+        told.over(asFailure(error))
+      }
+    })
     .catch((error) => sender.over(asFailure(error)))
+}
+
+/** Whoever holds a long body has room for it, until the end. */
+const senderOf = (upload: Upload, sender: Sender): Sender => {
+  const stay = upload.kind === 'whole' || upload.kind === 'judged' ? upload.stay : undefined
+  if (stay === undefined) return sender
+  return {
+    over: (failure) => {
+      stay.leave()
+      sender.over(failure)
+    },
+  }
 }
 
 const send = (
@@ -83,9 +103,19 @@ const draft = new Draft()
 /** What the engine is sent as a body, and who brings it. */
 type Upload =
   | { readonly kind: 'none'; readonly framing: Framing }
-  | { readonly kind: 'whole'; readonly framing: Framing; readonly body: Buffer }
+  | {
+      readonly kind: 'whole'
+      readonly framing: Framing
+      readonly body: Buffer
+      readonly stay: Stay | undefined
+    }
   | { readonly kind: 'client'; readonly framing: Framing }
-  | { readonly kind: 'judged'; readonly framing: Framing; readonly upload: JudgedUpload }
+  | {
+      readonly kind: 'judged'
+      readonly framing: Framing
+      readonly upload: JudgedUpload
+      readonly stay: Stay | undefined
+    }
 
 const NOTHING: Upload = { kind: 'none', framing: NO_BODY }
 const NO_HIJACK: Hijack = 'none'
@@ -108,10 +138,11 @@ const prepareBody = (exchange: Exchange, { plan }: Errand): Upload | Promise<Upl
 const judgeBody = async (exchange: Exchange, plan: JudgePlan): Promise<Upload> => {
   const upload = new JudgedUpload(exchange, plan)
   const body = await upload.read()
-  if (body === undefined) return { kind: 'judged', framing: CHUNKED, upload }
+  const { stay } = upload
+  if (body === undefined) return { kind: 'judged', framing: CHUNKED, upload, stay }
   return body.length === 0
     ? NOTHING
-    : { kind: 'whole', framing: { kind: 'length', length: body.length }, body }
+    : { kind: 'whole', framing: { kind: 'length', length: body.length }, body, stay }
 }
 
 /** What engines answer over HTTP/2, where no connection can be taken over: 400, and 500 on /grpc. */

@@ -1,7 +1,7 @@
 /** Long bodies before their judge: streamed, in slices, and never in anybody else's way. */
 import { test } from 'tap'
 import { fence } from '../support/fenced.ts'
-import { rawClient, turn } from '../support/raw-client.ts'
+import { type RawClient, rawClient, turn } from '../support/raw-client.ts'
 import { answerWith, RecordingEngine } from '../support/recording-engine.ts'
 
 const CREATED = 'HTTP/1.1 201 Created\r\nContent-Length: 12\r\n\r\n{"Id":"abc"}'
@@ -84,4 +84,45 @@ test('a body over the cap is refused, and the cap can be raised', async (t) => {
   const raised = rawClient(t, await fence(t, engine, 'bodyCap: 64m')).send(create(body))
   await raised.until('an answer', ({ statuses }) => statuses[0] === 201)
   t.equal(JSON.parse(engine.requests[0]!.body).Env.length, 60_000)
+})
+
+test('long bodies are let in a few at a time, and short ones at once', async (t) => {
+  const engine = await RecordingEngine.start(t)
+  engine.answer = answerWith(CREATED)
+  const url = await fence(t, engine)
+  const body = `{"Image":"a","x":"${'x'.repeat(4_000_000)}"}`
+  const asking = `Content-Length: ${body.length}\r\nExpect: 100-continue`
+  const clients = Array.from({ length: 8 }, () => rawClient(t, url).send(head(asking)))
+  const invited = () => clients.filter(({ text }) => text.includes('100 Continue'))
+  const short = rawClient(t, url).send(create('{"Image":"a"}'))
+  await short.until('an answer', ({ statuses }) => statuses.length === 1)
+  t.equal(invited().length, 4, 'others are not asked for theirs yet')
+  const leaving = clients.findLast((client) => !invited().includes(client))!
+  leaving.destroy()
+  const served = new Set<RawClient>()
+  while (served.size < 7) {
+    const client = invited().find((one) => !served.has(one))
+    if (client === undefined) {
+      await turn()
+      continue
+    }
+    served.add(client.send(body))
+    await client.until('an answer', ({ text }) => text.includes('201 Created'))
+  }
+  t.equal(engine.requests.length, 8)
+})
+
+test('a long body that stops half-way gives its room back once its sender has gone', async (t) => {
+  const engine = await RecordingEngine.start(t)
+  engine.answer = answerWith(CREATED)
+  const url = await fence(t, engine)
+  const half = `${head('Transfer-Encoding: chunked')}f4240\r\n{"x":"${'x'.repeat(100_000)}`
+  const stuck = Array.from({ length: 4 }, () => rawClient(t, url).send(half))
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  const body = `{"Image":"a","x":"${'x'.repeat(1_000_000)}"}`
+  const waiting = rawClient(t, url).send(create(body))
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  t.equal(waiting.text, '')
+  for (const client of stuck) client.destroy()
+  await waiting.until('an answer', ({ statuses }) => statuses[0] === 201)
 })
