@@ -18,7 +18,7 @@ import {
 import type { Policy } from './policy/policy.ts'
 import type { Asking, Stages } from './proxy.ts'
 import { type Note, noteOrThrow, notesOf } from './proxy-audit.ts'
-import { metadata, relayCall } from './relay/grpc.ts'
+import { type Judge, metadata, relayCall } from './relay/grpc.ts'
 import { channelFor } from './relay/grpc-channels.ts'
 import { Claims } from './relay/grpc-claims.ts'
 import { Grants } from './relay/grpc-grants.ts'
@@ -126,7 +126,7 @@ export class Builds {
   }
 
   /** @throws Failure POLICY_DENIED for a call that is not served at all */
-  #judgeOf(call: Call, build: Build): ((message: Buffer) => void) | undefined {
+  #judgeOf(call: Call, build: Build): Judge | undefined {
     const { tenant, endpoint, policy, note } = build
     const treatment = this.#treatmentOf(call, note)
     if (treatment === 'session') {
@@ -134,12 +134,13 @@ export class Builds {
       if (id !== undefined) this.#claim(id, tenant, endpoint)
     }
     if (treatment !== 'solve') return undefined
-    return (message) => {
+    const judge = (message: Buffer): void => {
       const { ref, sessions, entitlements, attributes } = readSolve(message)
       for (const id of [ref, ...sessions]) if (id !== '') this.#claim(id, tenant, endpoint)
       noting(note, 'entitlements', () => refuseEntitlements(entitlements))
       noting(note, 'attributes', () => refuseAttributes(policy, attributes))
     }
+    return { owner: endpoint.key, judge }
   }
 
   #treatmentOf({ method }: Call, note: Note | undefined): Treatment {

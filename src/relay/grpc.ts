@@ -73,28 +73,40 @@ export const metadata = ({ fields }: Call, name: string): string | undefined => 
   return undefined
 }
 
+/** Who reads a call's one message. */
+export interface Judge {
+  /** Whose call it is, among others that have to share: of the tenant and the engine together. */
+  readonly owner: string
+  /** Throws to refuse it. */
+  judge(message: Buffer): void
+}
+
 /**
  * Resolves when the call is over, for either side.
  * @param session opens the way to the engine; called when the call is known to be allowed
- * @param judge reads the one message of a unary call before any of it is sent, and throws to refuse it
+ * @param judge reads the one message of a unary call before any of it is sent
  * @throws Failure while the client has heard nothing; after that the stream says itself how it ended
  */
 export const relayCall = async (
   exchange: Exchange,
   call: Call,
   session: () => Promise<ClientHttp2Session>,
-  judge: ((message: Buffer) => void) | undefined,
+  judge: Judge | undefined,
 ): Promise<void> => {
   if (exchange.isGone) return
-  const first = judge === undefined ? undefined : await readMessage(call, judge)
-  if (exchange.isGone) return
-  // an engine may take its time, or never answer: a client that leaves meanwhile waits for nothing
-  const channel = await Promise.race([session(), closed(call.stream)])
-  if (channel === undefined || exchange.isGone) return
-  const cancel = new AbortController()
-  const up = channel.request(fieldsOf(call), { signal: cancel.signal })
-  if (first !== undefined) up.write(first)
-  await new Joint(call.stream, up, cancel).run(() => channel.destroyed)
+  const first = judge && (await readMessage(call, judge.owner, judge.judge))
+  try {
+    if (exchange.isGone) return
+    // an engine may take its time, or never answer: a client that leaves meanwhile waits for nothing
+    const channel = await Promise.race([session(), closed(call.stream)])
+    if (channel === undefined || exchange.isGone) return
+    const cancel = new AbortController()
+    const up = channel.request(fieldsOf(call), { signal: cancel.signal })
+    first?.sendTo(up)
+    await new Joint(call.stream, up, cancel).run(() => channel.destroyed)
+  } finally {
+    first?.drop()
+  }
 }
 
 const closed = (stream: ServerHttp2Stream): Promise<undefined> =>

@@ -334,6 +334,43 @@ test('a Solve that is compressed, cut or doubled is refused', async (t) => {
   }
 })
 
+test('long Solves are let in a few at a time, and the others are not read meanwhile', async (t) => {
+  const { session } = await startBuilder(t, (stream) => {
+    stream
+      .resume()
+      .on('end', () => stream.respond({ ':status': 200, 'grpc-status': '0' }, { endStream: true }))
+  })
+  let taken = 0
+  let areEnding = false
+  const poured: (() => void)[] = []
+  // field 2: the definition, a MiB of it
+  const body = Buffer.concat([Buffer.from([0x12, 0x80, 0x80, 0x40]), Buffer.alloc(1 << 20)])
+  const message = grpc(body)
+  const size = 1 << 16
+  const builds = Array.from({ length: 40 }, () => {
+    const stream = call(session, SOLVE)
+    // all but the end of it, as fast as it is taken
+    const pour = (at: number): void => {
+      taken += at > 0 ? size : 0
+      if (at < 1 << 20) stream.write(message.subarray(at, at + size), () => pour(at + size))
+      else poured.push(() => stream.end(message.subarray(at)))
+      if (areEnding) end()
+    }
+    pour(0)
+    return result(stream)
+  })
+  const end = (): void => {
+    areEnding = true
+    for (const finish of poured.splice(0)) finish()
+  }
+  const short = await result(call(session, SOLVE).end(grpc('\x0a\x03ref')))
+  t.match(short.headers, { 'grpc-status': '0' }, 'a short one need not wait')
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  t.ok(taken < 26 << 20, `${taken} bytes were taken`)
+  end()
+  for (const { headers } of await Promise.all(builds)) t.match(headers, { 'grpc-status': '0' })
+})
+
 test('an upgraded /grpc serves nothing but gRPC', async (t) => {
   const { session } = await startBuilder(t, echo, 'upgrade')
   const stream = session.request({ ':path': '/_ping' })
