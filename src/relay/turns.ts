@@ -3,7 +3,7 @@ import { FairQueue } from './fair-queue.ts'
 
 /** For how long bodies are judged before everything else has its turn. */
 const TURN_MS = 2
-/** Who judges at once, because nobody waits, has that much of this time: turns of the loop are not told apart there. */
+/** Where nobody waits, that much of this time is judged at once: turns of the loop are not told apart there. */
 const WINDOW_MS = 2 * TURN_MS
 
 /** Somebody with something left to judge. */
@@ -20,6 +20,8 @@ export class Turns {
   #since = 0
   #spent = 0
   #began = 0
+  /** Until then all wait their turn. */
+  #freeAt = 0
 
   /**
    * For a body that has just come: nearly all are small, come alone and go through without a queue.
@@ -28,16 +30,25 @@ export class Turns {
   begin(): number {
     if (this.#isRunning || !this.#waiting.isEmpty) return 0
     const now = performance.now()
+    if (now < this.#freeAt) return 0
     if (now - this.#since > WINDOW_MS) {
       this.#since = now
       this.#spent = 0
-    } else if (this.#spent >= TURN_MS) return 0
+    }
     this.#began = now
     return now + TURN_MS
   }
 
   end(): void {
-    this.#spent += performance.now() - this.#began
+    const now = performance.now()
+    this.#spent += now - this.#began
+    if (this.#spent >= TURN_MS) this.#pause(now, this.#spent)
+  }
+
+  /** Half of the time is for others, also where a value that is judged in one go has taken longer than a turn. */
+  #pause(now: number, spent: number): void {
+    this.#freeAt = now + spent
+    this.#since = 0
   }
 
   /** @param owner whose bodies, together, have one turn in each round */
@@ -55,14 +66,15 @@ export class Turns {
   readonly #run = (): void => {
     this.#isDue = false
     this.#isRunning = true
-    this.#since = performance.now()
-    const until = this.#since + TURN_MS
+    const began = performance.now()
+    const until = began + TURN_MS
     try {
       do this.#waiting.next()?.judgeOn(until)
       while (!this.#waiting.isEmpty && performance.now() < until)
     } finally {
       this.#isRunning = false
-      this.#spent = performance.now() - this.#since
+      const now = performance.now()
+      this.#pause(now, now - began)
       if (!this.#waiting.isEmpty) this.#call()
     }
   }

@@ -9,14 +9,14 @@ import { turn } from '../support/raw-client.ts'
 const LENGTH = 12 << 10
 const BODY = Buffer.alloc(LENGTH, 'x')
 
-/** Comes at once, and takes its judge a millisecond for each slice. */
-const begin = (owner: string, judged: () => void): Promise<unknown> => {
+/** Comes at once, and takes its judge so long for each slice. */
+const begin = (owner: string, judged: () => void, ms = 1): Promise<unknown> => {
   const client = { receiver: {}, hold() {}, flow() {}, unread() {} } as unknown as Conduit
   const head = { framing: { kind: 'length', length: LENGTH } }
   const exchange = { client, head, invite() {}, bodyRead() {} } as unknown as Exchange
   const write = (): void => {
     judged()
-    for (const until = performance.now() + 1; performance.now() < until; );
+    for (const until = performance.now() + ms; performance.now() < until; );
   }
   const judge = { write, settle: () => Promise.resolve(), finish() {} }
   const plan = { kind: 'judge', owner, cap: LENGTH, mayStream: false, begin: () => judge } as const
@@ -52,4 +52,16 @@ test('who has one body does not wait for all of who has many', async (t) => {
   await Promise.all(bodies.map((owner) => begin(owner, () => {}).then(() => ends.push(owner))))
   const place = ends.indexOf('one')
   t.ok(place <= 3, `${place} were judged before`)
+})
+
+test('what takes long in one go is alone in its turn', async (t) => {
+  let slices = 0
+  const judged = (): void => void slices++
+  const all = Array.from({ length: 4 }, () => begin('a', judged, 20))
+  t.equal(slices, 1, 'the others wait')
+  for (let before = slices; before < 4 * 6; before = slices) {
+    await turn()
+    if (slices > before + 1) t.fail(`${slices - before} in one turn`)
+  }
+  await Promise.all(all)
 })
