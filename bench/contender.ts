@@ -59,7 +59,10 @@ const configFile = (
   return file
 }
 
-const haproxyTls = ({ tls }: Place) => ({ ssl: tls === undefined ? '' : `ssl crt ${tls.both}` })
+const haproxyWith = ({ tls }: Place, threads: number) => ({
+  threads: String(threads),
+  ssl: tls === undefined ? '' : `ssl crt ${tls.both}`,
+})
 
 const nginxTls = ({ tls }: Place) =>
   tls === undefined
@@ -189,9 +192,20 @@ export const CONTENDERS: readonly Contender[] = [
     what: 'nbthread 1, http-reuse always',
     command: (place) => ({
       file: 'haproxy',
-      args: ['-db', '-f', configFile('haproxy.cfg', place, haproxyTls(place))],
+      args: ['-db', '-f', configFile('haproxy.cfg', place, haproxyWith(place, 1))],
     }),
     lacks: lacks(),
+    version: () => versionFrom('haproxy', '-v'),
+  },
+  {
+    name: 'haproxy-2',
+    what: 'HAProxy with nbthread 2',
+    command: (place) => ({
+      file: 'haproxy',
+      args: ['-db', '-f', configFile('haproxy.cfg', place, haproxyWith(place, 2))],
+    }),
+    lacks: lacks(),
+    isNamedOnly: true,
     version: () => versionFrom('haproxy', '-v'),
   },
   {

@@ -115,6 +115,7 @@ const DEFAULT_NAMES = [
   'bulk-down-chunked',
   'attach-echo-1',
   'grpc-echo',
+  'workers',
 ]
 
 const lineOf = ({ workload, contender, cpuUs, percent }: Profile): string =>

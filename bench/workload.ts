@@ -441,7 +441,7 @@ export const WORKLOADS: readonly Workload[] = [
     title: 'GET /containers/json, 64 connections, one and two workers',
     ...list(64),
     placement: 'free',
-    contenders: ['berth', 'berth-2'],
+    contenders: ['berth', 'berth-2', 'haproxy', 'haproxy-2'],
     // each worker learns by itself
     warmups: 3,
     rounds: 5,
