@@ -6,6 +6,7 @@ import { Failure } from '../errors.ts'
 import { authorityOf, type TlsPeer } from './address.ts'
 import { connectTls } from './dial-tls.ts'
 import { requestFields } from './h2-head.ts'
+import { watchOver } from './h2-heartbeat.ts'
 import { UpstreamStream } from './h2-stream.ts'
 import { lossOf } from './reasons.ts'
 
@@ -46,6 +47,7 @@ class Dialler extends Agent {
     this.settings = { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES }
     this.on('session', (session: ClientHttp2Session) => {
       clearTimeout(this.#settling)
+      watchOver(session)
       // the agent would open one connection after the other, for ever
       if (session.remoteSettings.maxConcurrentStreams !== 0) return
       this.#takesNothing = true

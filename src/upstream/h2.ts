@@ -7,6 +7,7 @@ import type { ResponseHead } from '../wire/head.ts'
 import type { EngineAddress } from './address.ts'
 import { dial } from './dial.ts'
 import type { UpstreamConnection } from './h1.ts'
+import { watchOver } from './h2-heartbeat.ts'
 import type { Pool } from './pool.ts'
 
 /** Not the engine's own HTTP/2 (29.2 and later): that serves the whole API beside gRPC, on the same connection. */
@@ -81,6 +82,7 @@ const sessionOver = (conduit: Conduit): ClientHttp2Session => {
   })
   // what breaks a session breaks its streams, and they are watched
   session.on('error', () => {})
+  watchOver(session)
   session.once('connect', () => {
     // an engine may have gone by the time that node says so
     if (!session.destroyed) session.setLocalWindowSize(CONNECTION_WINDOW_BYTES)
