@@ -20,16 +20,31 @@ export const adoptPlain = (socket: Socket): Conduit =>
 const isOfClient = (stream: Http2Stream): stream is ServerHttp2Stream => 'pushStream' in stream
 
 /**
+ * Node ends a stream that was reset with NO_ERROR as it ends a complete one.
+ * @returns tells whether its peer has said END_STREAM before
+ */
+const noteEnd = (stream: Http2Stream): (() => boolean) => {
+  const { push } = stream
+  let isSaid = false
+  stream.push = (piece, encoding) => {
+    if (piece === null && !stream.closed) isSaid = true
+    return push.call(stream, piece, encoding)
+  }
+  return () => isSaid
+}
+
+/**
  * A stream inside a connection (HTTP/2), which has of a socket what conduits need; it is not reset by `reset`, but
- * destroyed. Node ends one that was reset, or lost its connection, as if it were complete: only its code tells.
+ * destroyed. Node ends one that was reset, or lost its connection, as if it were complete.
  */
 export const adoptStream = (stream: Http2Stream): Conduit => {
+  // an engine may say NO_ERROR too, to an upload it has had enough of, behind a complete answer
+  const isWhole = isOfClient(stream) ? () => !stream.aborted : noteEnd(stream)
   const conduit = new Conduit(() => {
     // before the conduit hears of it
     stream.on('end', () => {
       const code = stream.rstCode ?? 0
-      // NO_ERROR too, of a client that has not ended what it sends; an engine says so to an upload it has had enough of
-      if (code === 0 && !(isOfClient(stream) && stream.aborted)) return
+      if (code === 0 && isWhole()) return
       const { receiver } = conduit
       conduit.receiver = NOBODY
       receiver.gone(conduit, new Error(`the stream was reset with code ${code}`))

@@ -14,6 +14,7 @@ import { ask } from '../../src/upstream/ask.ts'
 import type { Loss } from '../../src/upstream/connection.ts'
 import { type Connection, Pool } from '../../src/upstream/pool.ts'
 import { engineCertificates } from '../support/engine-certificates.ts'
+import { block, END_HEADERS, END_STREAM, frame, TYPE } from '../support/h2-client.ts'
 
 const CANCEL = 8
 const REFUSED_STREAM = 7
@@ -161,6 +162,50 @@ test('an answer that is cut never looks complete', async (t) => {
   })
   for (const name of names) t.strictSame(await request(engine), { body: 'half', end: 'cut' }, name)
   t.equal(engine.pool.busy, 0)
+})
+
+test('an answer has ended where that was said, and not where its stream was reset without an error', async (t) => {
+  const certificates = await engineCertificates(t)
+  const { certificate: cert, key } = await certificates.server()
+  const head = block([[':status', '200']])
+  const reset = frame(TYPE.RST_STREAM, 0, 1, Buffer.alloc(4))
+  const headers = (flags: number) => frame(TYPE.HEADERS, END_HEADERS | flags, 1, head)
+  const trailers = frame(TYPE.HEADERS, END_HEADERS | END_STREAM, 1, block([['x-y', 'z']]))
+  const ways: readonly (readonly [Outcome, readonly Buffer[]])[] = [
+    [{ body: 'half', end: 'cut' }, [headers(0), frame(TYPE.DATA, 0, 1, 'half'), reset]],
+    [{ body: '', end: 'cut' }, [headers(0), reset]],
+    [{ body: 'all', end: 'complete' }, [headers(0), frame(TYPE.DATA, END_STREAM, 1, 'all'), reset]],
+    [{ body: 'all', end: 'complete' }, [headers(0), frame(TYPE.DATA, 0, 1, 'all'), trailers]],
+    [{ body: '', end: 'complete' }, [headers(0), frame(TYPE.DATA, END_STREAM, 1, ''), reset]],
+    [{ body: '', end: 'complete' }, [headers(END_STREAM), reset]],
+  ]
+  for (const isTogether of [true, false])
+    for (const method of ['GET', 'POST'])
+      for (const [outcome, pieces] of ways) {
+        const sockets: TLSSocket[] = []
+        const server = createServer({ cert, key, ALPNProtocols: ['h2'] }, async (socket) => {
+          sockets.push(socket.on('error', () => {}).resume())
+          socket.write(Buffer.concat([frame(TYPE.SETTINGS, 0, 0), frame(TYPE.SETTINGS, 1, 0)]))
+          await new Promise((resolve) => setTimeout(resolve, 20))
+          for (const piece of isTogether ? [Buffer.concat(pieces)] : pieces) {
+            socket.write(piece)
+            await new Promise((resolve) => setTimeout(resolve, 5))
+          }
+        })
+        server.listen(0, '127.0.0.1')
+        await once(server, 'listening')
+        const { port } = server.address() as AddressInfo
+        const pool = new Pool({ kind: 'tls', host: '127.0.0.1', port, ca: certificates.ca })
+        // an upload that goes on keeps the stream open
+        const body = method === 'POST' ? 'Transfer-Encoding: chunked\r\n' : ''
+        const connection = await pool.begin(`${method} /x HTTP/1.1\r\nHost: e\r\n${body}\r\n`)
+        const seen = await converse(connection)
+        t.strictSame(seen, outcome, `${method}, ${pieces.length}, ${isTogether}`)
+        pool.release(connection, true)
+        pool.close()
+        for (const socket of sockets) socket.destroy()
+        server.close()
+      }
 })
 
 test('a request that goes unanswered says how much of it may have been seen', async (t) => {
