@@ -1,6 +1,6 @@
 /** One HTTP/2 stream as an exchange: heads as field lists, bodies as DATA. */
 import type { OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2'
-import { FAILURES, type Failure } from '../errors.ts'
+import { FAILURES, Failure } from '../errors.ts'
 import type { Call, Connection, Exchange, Follower } from '../exchange.ts'
 import { adoptStream, isAnswerable } from '../transport/adopt.ts'
 import { type Conduit, NOBODY } from '../transport/conduit.ts'
@@ -13,6 +13,8 @@ export interface H2Carrier {
   readonly facts: Connection
   readonly apiVersion: string
 }
+
+const LAST_STATUS = 599
 
 export class H2Exchange implements Exchange {
   readonly id: string
@@ -68,7 +70,10 @@ export class H2Exchange implements Exchange {
     this.client.flow()
   }
 
+  /** @throws Failure MALFORMED_RESPONSE for a status that is none (RFC 9110 15), at which node would throw */
   respond(head: ResponseHead, first: Buffer, from: Conduit): void {
+    if (head.status > LAST_STATUS)
+      throw new Failure('MALFORMED_RESPONSE', `status ${head.status} in HTTP/2`)
     const isEmpty = head.framing.kind === 'none'
     if (this.#answer(responseFields(head), isEmpty) && first.length > 0)
       this.client.forward(first, from)

@@ -40,6 +40,15 @@ test('a status that node would not send is refused, and nothing else happens', a
   }
 })
 
+test("a status that is none is the engine's fault, for a request over HTTP/2 as well", async (t) => {
+  const engine = await RecordingEngine.start(t, 'tcp')
+  engine.answer = ({ socket }) => void socket.write('HTTP/1.1 999 X\r\nContent-Length: 2\r\n\r\nOK')
+  const client = h2Client(t, await startFront(t, engine.url)).greet()
+  client.headers(1, request('GET', '/_ping'))
+  t.match(await client.body(1), /malformed answer: status 999 in HTTP\/2/)
+  t.equal(await client.answered(1), 'another status', '502')
+})
+
 test('an engine that takes its time over /grpc is let go of with the client', async (t) => {
   const engine = await RecordingEngine.start(t, 'tcp')
   const usual = engine.answer
