@@ -70,8 +70,10 @@ export class Conduit implements Writer {
   socket: Socket
   /** True once the peer's FIN (or close_notify) has been read. */
   hasEnded = false
-  /** True once this side has half-closed. */
+  /** True once this side has half-closed, or can say nothing more. */
   hasFinished = false
+  /** Whether what the peer has said is still read when it listens no more: of one that was asked something. */
+  isHeardOut = false
   isGone = false
   /** Called once when the connection is gone, whoever is the receiver by then. */
   onGone: (() => void) | undefined
@@ -113,6 +115,8 @@ export class Conduit implements Writer {
   #queued = 0
   /** Writes through the stream that it has not called back for. */
   #streamed = 0
+  /** Why nothing more can be written, while what came before is still read. */
+  #loss: Error | undefined
   #isGathering = false
   #isResetting = false
   #resetTimer: NodeJS.Timeout | undefined
@@ -249,12 +253,16 @@ export class Conduit implements Writer {
   written(error: number): void {
     this.#queued--
     if (error < 0) this.#failWriting(error)
-    else this.#onWritten()
+    if (error === 0 || this.#loss !== undefined) this.#onWritten()
   }
 
+  /** RFC 9112 9.5: what was answered before the reset is in the kernel, and is lost where the socket is closed first. */
   #failWriting(error: number): void {
     const code = getSystemErrorName(error)
-    this.socket.destroy(Object.assign(new Error(`write ${code}`), { code, syscall: 'write' }))
+    const loss = Object.assign(new Error(`write ${code}`), { code, syscall: 'write' })
+    if (!this.isHeardOut) return void this.socket.destroy(loss)
+    this.hasFinished = true
+    this.#loss ??= loss
   }
 
   /** True when the kernel has taken everything. */
@@ -449,7 +457,9 @@ export class Conduit implements Writer {
   #tellEnd(): void {
     if (!this.hasEnded || this.#endTold || this.#unread !== undefined) return
     this.#endTold = true
-    this.receiver.ended(this)
+    // the kernel has told the writer of the reset, and tells the reader of an end
+    if (this.#loss === undefined) this.receiver.ended(this)
+    else this.socket.destroy(this.#loss)
   }
 
   #error: Error | undefined

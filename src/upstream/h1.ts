@@ -31,13 +31,14 @@ export class UpstreamConnection implements EngineConnection, Receiver {
 
   constructor(conduit: Conduit) {
     this.conduit = conduit
+    conduit.isHeardOut = true
     conduit.receiver = this
   }
 
   /** True while it waits in a pool and has said nothing of its own. */
   get isUsable(): boolean {
-    const { isGone, hasEnded, socket } = this.conduit
-    return !isGone && !hasEnded && !socket.destroyed && this.#asker === undefined
+    const { isGone, hasEnded, hasFinished, socket } = this.conduit
+    return !isGone && !hasEnded && !hasFinished && !socket.destroyed && this.#asker === undefined
   }
 
   ask(head: string | Draft, method: string, asker: Asker): void {

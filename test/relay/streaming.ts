@@ -97,6 +97,31 @@ test('an answer that is over before the body: the client has it whole, and neith
   t.equal(engine.connections, 2)
 })
 
+test('an answer that came before a reset is passed on, whatever is being sent meanwhile', async (t) => {
+  const engine = await RecordingEngine.start(t, 'tcp')
+  const url = await startFront(t, engine.url)
+  const head = 'HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\n\r\n'
+  const chunk = `400\r\n${'x'.repeat(1024)}\r\n`
+  for (const [answer, end, seen] of [
+    [`${head}nope`, 'fin', /nope$/],
+    [head, 'reset', /413/],
+    ['HTTP/1.1 413 Too Large\r\n\r\nnope', 'reset', /nope$/],
+    ['', 'fin', /502 Bad Gateway/],
+    ['HTTP/1.1 413 Too', 'fin', /502 Bad Gateway/],
+  ] as const) {
+    engine.clear()
+    const client = rawClient(t, url).send(build(CHUNKED))
+    await engine.until('the build', ({ requests }) => requests.length === 1)
+    const [socket] = engine.sockets
+    // the piece is read, and sent on into the reset, before the answer is
+    client.send(chunk)
+    socket!.write(answer)
+    socket!.resetAndDestroy()
+    t.equal(await client.ended(), end, answer)
+    t.match(client.text, seen, answer)
+  }
+})
+
 test('a body that breaks off reaches the engine as one', async (t) => {
   const engine = await RecordingEngine.start(t)
   const url = await startFront(t, engine.url)
