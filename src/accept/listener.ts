@@ -13,6 +13,7 @@ import { refusal } from './h1-exchange.ts'
 import { H2Connection, type H2Options } from './h2.ts'
 import { greet } from './h2-greeting.ts'
 import { Probation } from './h2-probation.ts'
+import { linger } from './linger.ts'
 import { readProxyHeader } from './proxy-protocol.ts'
 import { TLS_HANDSHAKE, type TlsTerminator } from './tls.ts'
 
@@ -35,6 +36,10 @@ export interface ListenerOptions {
 }
 
 const SECOND_MS = 1000
+/** Who is turned away and has asked already is to read why: the request of a docker client is read for that. */
+const TURNED_AWAY = { ms: SECOND_MS, bytes: 16 << 10 }
+/** So many at once: a flood is not to have connections beyond the limit. */
+const MOST_TURNED_AWAY = 100
 const NOT_TLS = new Failure(
   'NOT_TLS',
   'use --tls with the ca.pem of this berth, or a docker context that has it',
@@ -59,6 +64,8 @@ export class Listeners implements Harbour {
   #ids = 0
   /** Sockets accepted and not yet gone, whatever they have become. */
   #open = 0
+  /** Those of them that have been turned away, and read why. */
+  #leaving = 0
   #whenEmpty: (() => void) | undefined
 
   constructor(options: ListenerOptions) {
@@ -168,7 +175,8 @@ export class Listeners implements Harbour {
       whenGone: [],
       end: () => {},
     }
-    if (this.#open > this.limits.connections || this.isDraining) this.#turnAway(conduit, facts)
+    if (this.#open - this.#leaving > this.limits.connections || this.isDraining)
+      this.#turnAway(conduit, facts)
     else if (remoteAddress !== undefined && this.#options.isBalancer(remoteAddress))
       this.#introduce(conduit, facts)
     else this.#welcome(conduit, facts)
@@ -221,12 +229,23 @@ export class Listeners implements Harbour {
   #turnAway(conduit: Conduit, facts: Connection): void {
     const failure = new Failure(this.isDraining ? 'DRAINING' : 'OVERLOADED')
     this.refused(failure, facts, this.newId())
-    if (!facts.listener.startsWith('tls:'))
+    const isHeard = !facts.listener.startsWith('tls:')
+    if (isHeard)
       conduit.say(
         refusal(failure.status, 'GET', `berth: ${failure.message}`, this.apiVersion, true),
       )
+    if (isHeard && this.#leaving < MOST_TURNED_AWAY) return this.#showOut(conduit)
     conduit.finish()
     conduit.destroy()
+  }
+
+  #showOut(conduit: Conduit): void {
+    this.#leaving++
+    conduit.onGone = () => {
+      this.#leaving--
+      this.#closed()
+    }
+    linger(conduit, TURNED_AWAY)
   }
 
   readonly #closed = (): void => {
