@@ -277,7 +277,7 @@ export class Listeners implements Harbour {
         void now?.then(finish)
       })
     clearInterval(this.#sweep)
-    const cut = this.#open
+    const cut = this.#open - this.#leaving
     for (const connection of this.#connections) connection.conduit.reset()
     // a process that ends now would close its sockets as if all had been said
     if (cut > 0) await new Promise((resolve) => setTimeout(resolve, 2 * SEND_BEFORE_RESET_MS))

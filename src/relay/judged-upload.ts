@@ -69,6 +69,12 @@ export class JudgedUpload implements Receiver, Judging {
     return this.#stay
   }
 
+  /** To be called when the exchange is over, which may be before the body is. */
+  drop(): void {
+    this.#over()
+    this.#stay?.leave()
+  }
+
   #begin(): void {
     this.#startTimer()
     this.#exchange.invite()

@@ -69,16 +69,22 @@ const sendLater = (
     .catch((error) => sender.over(asFailure(error)))
 }
 
-/** Whoever holds a long body has room for it, until the end. */
+/** Whoever holds a long body has room for it, until the end; nobody waits for what is left of one then. */
 const senderOf = (upload: Upload, sender: Sender): Sender => {
-  const stay = upload.kind === 'whole' || upload.kind === 'judged' ? upload.stay : undefined
-  if (stay === undefined) return sender
+  const giveUp = givingUp(upload)
+  if (giveUp === undefined) return sender
   return {
     over: (failure) => {
-      stay.leave()
+      giveUp()
       sender.over(failure)
     },
   }
+}
+
+const givingUp = (upload: Upload): (() => void) | undefined => {
+  if (upload.kind === 'judged') return () => upload.upload.drop()
+  const stay = upload.kind === 'whole' ? upload.stay : undefined
+  return stay && (() => stay.leave())
 }
 
 const send = (
@@ -110,12 +116,7 @@ type Upload =
       readonly stay: Stay | undefined
     }
   | { readonly kind: 'client'; readonly framing: Framing }
-  | {
-      readonly kind: 'judged'
-      readonly framing: Framing
-      readonly upload: JudgedUpload
-      readonly stay: Stay | undefined
-    }
+  | { readonly kind: 'judged'; readonly framing: Framing; readonly upload: JudgedUpload }
 
 const NOTHING: Upload = { kind: 'none', framing: NO_BODY }
 const NO_HIJACK: Hijack = 'none'
@@ -138,8 +139,8 @@ const prepareBody = (exchange: Exchange, { plan }: Errand): Upload | Promise<Upl
 const judgeBody = async (exchange: Exchange, plan: JudgePlan): Promise<Upload> => {
   const upload = new JudgedUpload(exchange, plan)
   const body = await upload.read()
+  if (body === undefined) return { kind: 'judged', framing: CHUNKED, upload }
   const { stay } = upload
-  if (body === undefined) return { kind: 'judged', framing: CHUNKED, upload, stay }
   return body.length === 0
     ? NOTHING
     : { kind: 'whole', framing: { kind: 'length', length: body.length }, body, stay }

@@ -1,5 +1,6 @@
 /** Long bodies before their judge: streamed, in slices, and never in anybody else's way. */
-import { test } from 'tap'
+import { type Test, test } from 'tap'
+import { ROOM } from '../../src/relay/room.ts'
 import { fence } from '../support/fenced.ts'
 import { type RawClient, rawClient, turn } from '../support/raw-client.ts'
 import { answerWith, RecordingEngine } from '../support/recording-engine.ts'
@@ -125,4 +126,37 @@ test('a long body that stops half-way gives its room back once its sender has go
   t.equal(waiting.text, '')
   for (const client of stuck) client.destroy()
   await waiting.until('an answer', ({ statuses }) => statuses[0] === 201)
+})
+
+/** Notes down the timers of 30 s that are running. */
+const timersOf30s = (t: Test): ReadonlySet<unknown> => {
+  const running = new Set<unknown>()
+  const { setTimeout: set, clearTimeout: clear } = globalThis
+  globalThis.setTimeout = ((then: () => void, ms: number) => {
+    const timer = set(then, ms)
+    if (ms === 30_000) running.add(timer)
+    return timer
+  }) as typeof setTimeout
+  globalThis.clearTimeout = ((timer: NodeJS.Timeout | undefined) => {
+    running.delete(timer)
+    clear(timer)
+  }) as typeof clearTimeout
+  t.teardown(() => Object.assign(globalThis, { setTimeout: set, clearTimeout: clear }))
+  return running
+}
+
+test('of a long body whose engine is not there, or has gone, nothing is left', async (t) => {
+  const timers = timersOf30s(t)
+  const engine = await RecordingEngine.start(t)
+  engine.answer = ({ socket }) => void socket.destroy()
+  const url = await fence(t, engine)
+  const fail = async (): Promise<void> => {
+    const client = rawClient(t, url).send(create(`${LONG}}`))
+    await client.until('an answer', ({ statuses }) => statuses[0] === 502)
+  }
+  for (let i = 0; i < 5; i++) await fail()
+  await engine.stop()
+  for (let i = 0; i < 5; i++) await fail()
+  t.equal(timers.size, 0, 'nobody waits for the rest of one')
+  t.equal(ROOM.used, 0)
 })
