@@ -34,7 +34,14 @@ import {
   refuse,
   send,
 } from './values.ts'
-import { capability, capabilityOf, forcedSecurityOptions, group, securityOption } from './walls.ts'
+import {
+  capability,
+  capabilityOf,
+  forcedSecurityOptions,
+  group,
+  securityOption,
+  withoutDefaults,
+} from './walls.ts'
 
 const withinMemory: Judge = (value, { policy }) => send(atMost(value, policy.terms.memory))
 
@@ -55,8 +62,9 @@ const capabilitiesDropped: Force = (sent, { policy }) =>
 
 const securityOptions: Force = (sent, { policy }) => {
   const forced = forcedSecurityOptions(policy)
-  if (forced.length === 0) return sent
-  return [...listed(sent).filter((option) => !forced.includes(text(option))), ...forced]
+  const asked = withoutDefaults(listed(sent).map(text), policy)
+  if (forced.length === 0) return asked.length === listed(sent).length ? sent : asked
+  return [...asked.filter((option) => !forced.includes(option)), ...forced]
 }
 
 const runtime: Judge = (value, { policy }) =>

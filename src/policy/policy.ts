@@ -79,7 +79,7 @@ export const policySchema = z.strictObject({
   securityOptions: z
     .array(z.string())
     .default([])
-    .describe('what --security-opt may say beside no-new-privileges'),
+    .describe("what --security-opt may say beside no-new-privileges and docker's own defaults"),
   seccomp: z.string().optional().describe('the seccomp profile of every container, as JSON text'),
   apparmor: z.string().optional().describe('the AppArmor profile of every container'),
   runAs: z

@@ -39,15 +39,39 @@ const NO_NEW_PRIVILEGES = new Set([
   'no-new-privileges:true',
 ])
 
+/** What engines do unless told otherwise, by them or by their own configuration. */
+const ENGINE_DEFAULTS = new Set(
+  ['apparmor docker-default', 'no-new-privileges false', 'seccomp builtin'].flatMap((option) =>
+    ['=', ':'].map((sign) => option.replace(' ', sign)),
+  ),
+)
+
 export const securityOption: Judge = (value, { policy }) => {
   const option = text(value)
   if (NO_NEW_PRIVILEGES.has(option) || policy.securityOptions.includes(option)) return send(value)
-  if (forcedSecurityOptions(policy).includes(option)) return send(value)
+  const forced = forcedSecurityOptions(policy)
+  if (forced.includes(option)) return send(value)
   const [name] = securityOptionOf(option)
+  const isForced = forced.some((one) => securityOptionOf(one)[0] === name)
+  if (ENGINE_DEFAULTS.has(option) && !isForced) return send(value)
   return refuse(
     `${name || 'this'} loosens the walls of the container`,
     `Leave out --security-opt ${name}.`,
   )
+}
+
+/**
+ * Without those that ask for a default, and what they would have undone: the engine's own default stays, which its
+ * configuration may have made stricter.
+ */
+export const withoutDefaults = (
+  options: readonly string[],
+  { securityOptions }: Hearing['policy'],
+): readonly string[] => {
+  const asDefault = (option: string): boolean =>
+    ENGINE_DEFAULTS.has(option) && !securityOptions.includes(option)
+  const last = new Map(options.map((option) => [securityOptionOf(option)[0], option]))
+  return options.filter((option) => !asDefault(last.get(securityOptionOf(option)[0]) ?? option))
 }
 
 /** What the policy adds to every container; the engine lets the last one win. */

@@ -130,7 +130,8 @@ const WALLS: readonly (readonly [object, RegExp])[] = [
   [{ SecurityOpt: ['seccomp:unconfined'] }, /seccomp/],
   [{ SecurityOpt: ['apparmor=unconfined'] }, /apparmor/],
   [{ SecurityOpt: ['label:disable'] }, /label/],
-  [{ SecurityOpt: ['no-new-privileges=false'] }, /no-new-privileges/],
+  [{ SecurityOpt: ['no-new-privileges=0'] }, /no-new-privileges/],
+  [{ SecurityOpt: ['seccomp=builtin,x'] }, /seccomp/],
   [{ SecurityOpt: ['writable-cgroups'] }, /writable-cgroups/],
   [{ SecurityOpt: ['systempaths=unconfined'] }, /systempaths/],
   [{ MaskedPaths: [] }, /systempaths/],
@@ -408,6 +409,28 @@ test('capabilities, profiles and runtimes that the operator wants are in every c
   const asked = withHost(strict, { CapAdd: ['cap_chown'], CapDrop: ['ALL'], Runtime: 'runc' })
   t.match(asked.json.HostConfig, { CapAdd: ['CHOWN'], CapDrop: ['ALL'], Runtime: 'runsc' })
   t.match(refusal(strict, { CapAdd: ['SETUID'] }), /SETUID/)
+})
+
+test('a security option that asks for a default is left out, so that the engine has its own', async (t) => {
+  const options = (policy: Policy, ...asked: readonly string[]) =>
+    withHost(policy, { SecurityOpt: asked }).json.HostConfig.SecurityOpt
+  for (const sign of ['=', ':']) {
+    const defaults = ['seccomp', 'apparmor', 'no-new-privileges'].map(
+      (name, index) => name + sign + ['builtin', 'docker-default', 'false'][index],
+    )
+    t.strictSame(options(dedicated, ...defaults), [])
+    t.strictSame(options(open, ...defaults), defaults, 'the open profile changes nothing')
+    const forced = { runAs: 1000, seccomp: '{}', apparmor: 'berth' }
+    for (const option of defaults)
+      t.match(refusal(policyOf(forced), { SecurityOpt: [option] }), /^POLICY_DENIED/, option)
+  }
+  const NO_NEW = 'no-new-privileges'
+  t.strictSame(options(dedicated, NO_NEW, 'seccomp=builtin'), [NO_NEW])
+  t.strictSame(options(dedicated, NO_NEW, `${NO_NEW}=false`), [], 'the last of a name holds')
+  t.strictSame(options(dedicated, `${NO_NEW}=false`, NO_NEW), [`${NO_NEW}=false`, NO_NEW])
+  const own = policyOf({ securityOptions: ['seccomp=builtin', 'seccomp=unconfined'] })
+  t.strictSame(options(own, 'seccomp=builtin'), ['seccomp=builtin'], 'listed by the operator')
+  t.strictSame(options(own, 'seccomp=unconfined', 'seccomp:builtin'), [], 'never looser')
 })
 
 test('without networking a container joins none', async (t) => {
