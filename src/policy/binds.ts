@@ -4,6 +4,7 @@ import type { Json } from './json.ts'
 import type { Terms } from './policy.ts'
 import type { Outcome } from './table.ts'
 import { refuse } from './values.ts'
+import { NEVER_PRUNED } from './volumes.ts'
 
 /** Where the operator's shared mounts can be asked for, as paths. */
 export const SHARED_ROOT = '/berth/'
@@ -208,7 +209,8 @@ const ownMount = (
   const hasSubpaths = terms.api === undefined || isAtLeast(terms.api, SUBPATHS)
   const name = hasSubpaths ? volume : volumeNamed(volume, place)
   if (name.length > MAX_NAME) return undefined
-  preparations.push({ kind: 'volume', name, labels: terms.labels ?? new Map() })
+  const labels = terms.labels ?? new Map()
+  preparations.push({ kind: 'volume', name, labels, options: NEVER_PRUNED })
   if (hasSubpaths) preparations.push({ kind: 'subpath', volume, path: subpath })
   return new Map<string, Json>([
     ['Type', 'volume'],

@@ -59,7 +59,12 @@ export interface Mention extends Reference {
 
 /** What has to exist before the engine may see the request. */
 export type Preparation =
-  | { readonly kind: 'volume'; readonly name: string; readonly labels: ReadonlyMap<string, string> }
+  | {
+      readonly kind: 'volume'
+      readonly name: string
+      readonly labels: ReadonlyMap<string, string>
+      readonly options: Readonly<Record<string, string>>
+    }
   | { readonly kind: 'subpath'; readonly volume: string; readonly path: string }
 
 /** What a request turned out to need, beside the bytes that are sent. */

@@ -7,7 +7,7 @@ import { NETWORK_CREATE } from './networks.ts'
 import type { Policy } from './policy.ts'
 import type { Body } from './table.ts'
 import { matches } from './values.ts'
-import { VOLUME_CREATE } from './volumes.ts'
+import { NEVER_PRUNED, VOLUME_CREATE } from './volumes.ts'
 
 /** Networks that every engine has, and that lead nowhere else. */
 const KNOWN_NETWORKS = new Set(['default', 'bridge', 'none'])
@@ -121,8 +121,12 @@ const judgeNetwork = (policy: Policy, mention: Mention, object: Inspected): void
   asIfAskedFor(policy, mention, NETWORK_CREATE, wanted, 'Join a network of your own.')
 }
 
-const judgeVolume = (policy: Policy, mention: Mention, { Driver, Options }: Inspected): void =>
-  void asIfAskedFor(policy, mention, VOLUME_CREATE, { Driver, DriverOpts: Options })
+const judgeVolume = (policy: Policy, mention: Mention, { Driver, Options }: Inspected): void => {
+  const own: Readonly<Record<string, string>> = NEVER_PRUNED
+  const asked = Object.entries(Options ?? {}).filter(([option, value]) => own[option] !== value)
+  const wanted = { Driver, DriverOpts: Object.fromEntries(asked) }
+  asIfAskedFor(policy, mention, VOLUME_CREATE, wanted)
+}
 
 /** Namespaces that a container can hand on. */
 const HANDED_ON = ['NetworkMode', 'PidMode', 'IpcMode']

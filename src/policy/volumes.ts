@@ -1,9 +1,13 @@
-/** The body of POST /volumes/create. */
+/** Volumes: the body of POST /volumes/create, and what berth puts on its own. */
 
 import { LABELS } from './labels.ts'
 import { type Body, harmless, reachesHost, STRING, STRING_MAP, struct } from './table.ts'
 import { keysIn, oneOf } from './values.ts'
 
+/** A limit of none, for the files of a tenant: engines prune no volume with options, whatever the filters of who asks. */
+export const NEVER_PRUNED = { size: '0' } as const
+
+/** The body of POST /volumes/create. */
 export const VOLUME_CREATE: Body = {
   prefix: 'volume',
   optional: true,

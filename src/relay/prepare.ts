@@ -104,16 +104,16 @@ export const prepare = async (
       ])
       continue
     }
-    if (volumes.has(preparation.name)) continue
-    volumes.add(preparation.name)
+    const { name, labels, options } = preparation
+    if (volumes.has(name)) continue
+    volumes.add(name)
     const answer = await ask(pool, {
       method: 'POST',
       target: `/${version}/volumes/create`,
       contentType: JSON_TYPE,
-      body: json({ Name: preparation.name, Labels: Object.fromEntries(preparation.labels) }),
+      body: json({ Name: name, Labels: Object.fromEntries(labels), DriverOpts: options }),
     })
-    if (answer.status !== 201)
-      throw unable(`the volume ${preparation.name} could not be made`, answer)
+    if (answer.status !== 201) throw unable(`the volume ${name} could not be made`, answer)
   }
   if (least === undefined) return
   for (const [volume, paths] of folders) await makeFolders(pool, version, least, volume, paths)

@@ -89,6 +89,14 @@ test('folders are made, and nothing is left, whatever volumes the image brings',
   await through.json('DELETE', `/containers/${Id}?v=1`)
   const left = (await leavings(fenced)).filter((name) => !before.includes(name))
   t.strictSame(left, ['volume berth-files'])
+
+  const filters = encodeURIComponent('{"all":["true"],"label!":["other"]}')
+  await direct.json('POST', '/volumes/create', { Name: 'unused' })
+  const { VolumesDeleted } = await through.json<{ VolumesDeleted: string[] }>(
+    'POST',
+    `/volumes/prune?filters=${filters}`,
+  )
+  t.strictSame(VolumesDeleted, ['unused'], 'no prune takes the files')
 })
 
 for (const release of ['current', 'old'] satisfies Release[])

@@ -31,7 +31,7 @@ test('a path becomes a place in a volume of the tenant, which is made first', as
   t.strictSame(binds, ['data:/data', '/anonymous'])
   t.strictSame(mounts, [own('/conf', 'home/u/app/conf', { ReadOnly: true })])
   t.strictSame(preparations, [
-    { kind: 'volume', name: 'files', labels: LABELS },
+    { kind: 'volume', name: 'files', labels: LABELS, options: { size: '0' } },
     { kind: 'subpath', volume: 'files', path: 'home/u/app/conf' },
   ])
   t.match(warnings, [/home\/u.*not the directory of that name on your machine.*docker cp/])

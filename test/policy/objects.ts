@@ -29,6 +29,19 @@ test('a network of the host, or of its cards, is joined only where the operator 
   })
 })
 
+test("a volume of berth's own making keeps nobody out", async (t) => {
+  const { mine: strict } = definePolicies({ mine: { rows: { 'volume.DriverOpts': 'deny' } } })
+  const files: Mention = {
+    kind: 'volume',
+    name: 'files',
+    path: 'HostConfig.VolumesFrom',
+    verdict: 'confine',
+  }
+  const volume = (size: string) => ({ Driver: 'local', Options: { size } })
+  t.strictSame(judgeObject(strict!, files, volume('0')), [])
+  t.throws(() => judgeObject(strict!, files, volume('1')), { code: 'POLICY_DENIED' })
+})
+
 test('what engines put on networks by themselves keeps nobody out', async (t) => {
   for (const network of [
     { Name: 'own', Driver: 'bridge', Options: {} },
