@@ -113,6 +113,8 @@ export const prepare = async (
       contentType: JSON_TYPE,
       body: json({ Name: name, Labels: Object.fromEntries(labels), DriverOpts: options }),
     })
+    // a version that the engine does not speak: it says so itself to the create that follows
+    if (answer.status === 400) return
     if (answer.status !== 201) throw unable(`the volume ${name} could not be made`, answer)
   }
   if (least === undefined) return

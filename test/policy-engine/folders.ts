@@ -97,6 +97,13 @@ test('folders are made, and nothing is left, whatever volumes the image brings',
     `/volumes/prune?filters=${filters}`,
   )
   t.strictSame(VolumesDeleted, ['unused'], 'no prune takes the files')
+
+  const tooNew = PATH.replace('v1.51', 'v1.60')
+  const answered = await through.call('POST', tooNew, { Image: 'own', HostConfig: BINDS })
+  t.match(
+    [answered.status, answered.body.toString()],
+    [400, /^\{"message":"client version 1.60 is too new/],
+  )
 })
 
 for (const release of ['current', 'old'] satisfies Release[])
