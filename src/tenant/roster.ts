@@ -52,6 +52,8 @@ export class Roster {
   readonly #tenants = new Map<string, Tenant>()
   /** Hash of a key -> id, for the keys of the tenants above. */
   readonly #owners = new Map<string, string>()
+  /** Name -> id, of the tenants above. */
+  readonly #names = new Map<string, string>()
   /** Hashes of all keys there are, as far as the store told: a hint, so that they need not queue with wrong ones. */
   readonly #hashes = new Set<string>()
   /** Name of a record that is not there -> until when to believe it. */
@@ -133,6 +135,9 @@ export class Roster {
   /** Who has this name. The pointer is not sealed: the tenant's own record has to say the same. */
   async byName(name: string): Promise<Tenant | undefined> {
     this.#checkAge()
+    // a name never passes to another tenant while its first one is there, whose end is heard as that of his keys is
+    const known = this.#touch(this.#names.get(name) ?? '')
+    if (known !== undefined) return known
     const pointer = await this.#store.get(NAME + name)
     const tenant = pointer && (await this.byId(pointer.value.toString()))
     return tenant?.name === name ? tenant : undefined
@@ -279,6 +284,7 @@ export class Roster {
       this.#setAbsent(TENANT + id)
     } else {
       this.#tenants.set(id, tenant)
+      this.#names.set(tenant.name, id)
       for (const { hash } of tenant.keys) this.#owners.set(hash, id)
       this.#awaitExpiry(tenant)
       this.#makeRoom()
@@ -287,7 +293,9 @@ export class Roster {
   }
 
   #forget(id: string): void {
-    for (const { hash } of this.#tenants.get(id)?.keys ?? []) this.#owners.delete(hash)
+    const before = this.#tenants.get(id)
+    for (const { hash } of before?.keys ?? []) this.#owners.delete(hash)
+    if (before !== undefined && this.#names.get(before.name) === id) this.#names.delete(before.name)
     this.#tenants.delete(id)
     clearTimeout(this.#expiries.get(id))
     this.#expiries.delete(id)

@@ -184,6 +184,24 @@ test('a valid key is expected before it was ever used, a wrong one is not', asyn
   t.equal(roster.expects(roster.hashOf(mintKey())), false)
 })
 
+test('a name that is given again belongs to whoever has it now', async (t) => {
+  const { roster, registry, reads } = await open(t, lmdb(t))
+  const { tenant: first } = await registry.add({ name: 'ann', ...OF_ALL })
+  t.equal((await roster.byName('ann'))?.id, first.id)
+  const before = reads.count
+  t.equal((await roster.byName('ann'))?.id, first.id)
+  t.equal(reads.count, before, 'who is known by name costs no read')
+  await registry.remove('ann')
+  const { tenant: second } = await registry.add({ name: 'ann', ...OF_ALL })
+  await roster.byId(second.id)
+  t.equal((await roster.byName('ann'))?.id, second.id)
+  // news of the first one's end comes after the second was read, or before
+  while ((await roster.byId(first.id)) !== undefined) await sleep(5)
+  t.equal((await roster.byName('ann'))?.id, second.id)
+  await registry.remove('ann')
+  while ((await roster.byName('ann')) !== undefined) await sleep(5)
+})
+
 test('more tenants than there is room for: those with a connection stay', async (t) => {
   const { roster, registry } = await open(t, lmdb(t), { capacity: 3 })
   const keys = await Promise.all(
@@ -255,12 +273,15 @@ test('without Redis known tenants go on for a while, and what changed meanwhile 
   await server.kill()
   await until(() => store.state === 'away')
   t.equal((await roster.byKey(hash))?.name, 'ann')
+  t.equal((await roster.byName('ann'))?.id, tenant.id, 'whom a certificate names goes on as well')
+  await t.rejects(roster.byName('bob'), { code: 'STORE_UNAVAILABLE' })
   t.equal(await roster.byKey(wrong), undefined, 'a key known to be wrong is still wrong')
   await t.rejects(roster.byKey(roster.hashOf(mintKey())), { code: 'STORE_UNAVAILABLE' })
   await t.rejects(registry.disable('ann'), { code: 'STORE_UNAVAILABLE' })
   clock.ahead = 61_000
   await t.rejects(roster.byKey(hash), { code: 'STORE_UNAVAILABLE', message: /too long/ })
   t.throws(() => roster.known(hash), { code: 'STORE_UNAVAILABLE' })
+  await t.rejects(roster.byName('ann'), { code: 'STORE_UNAVAILABLE', message: /too long/ })
   t.same(ended, [], 'nobody was cut off')
 
   await server.start()
