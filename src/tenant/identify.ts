@@ -34,7 +34,7 @@ export interface IdentifyOptions {
 
 /** Who a connection has turned out to be, and by which texts. */
 interface Known {
-  readonly identity: Identity
+  readonly tenant: Tenant
   /** The credential texts of the request that was looked at; the next one with the same needs no second look. */
   readonly texts: readonly string[]
   isGood: boolean
@@ -118,6 +118,10 @@ const saysNothingElse = (fields: readonly RequestField[], texts: readonly string
 const nameOf = (credential: Credential): string =>
   `${credential.kind} ${credential.kind === 'certificate' ? credential.epoch : credential.hash}`
 
+/** The strongest comes first: a key in the host name beside it only says where to, and needs to be good but no leave. */
+const beside = (credential: Credential): Credential =>
+  credential.kind === 'host key' ? { kind: 'key', hash: credential.hash } : credential
+
 /**
  * Identifies tenants by certificate, by a key in Authorization or X-Berth-Key, and by a key as the first label of
  * Host or SNI. All that are given must be good and of one tenant; a connection keeps the identity of its first request.
@@ -173,7 +177,7 @@ export const createIdentify = (options: IdentifyOptions) => {
     }
   }
 
-  const check = ({ tenant, credential }: Identity): void => {
+  const check = (tenant: Tenant, credential: Credential): void => {
     const verdict = standing(tenant, credential, now())
     if (verdict === 'disabled')
       throw new Failure('TENANT_DISABLED', 'ask the operator of this berth')
@@ -181,20 +185,26 @@ export const createIdentify = (options: IdentifyOptions) => {
     if (verdict !== 'good') throw refuse(credential.kind === 'host key' ? 'hostKey' : 'revoked')
   }
 
-  const remember = (connection: Connection, identity: Identity, texts: readonly string[]): void => {
-    const before = known.get(connection)
-    const followed = before?.followed ?? new Set()
-    known.set(connection, { identity, texts, isGood: true, followed })
-    const name = nameOf(identity.credential)
-    if (followed.has(name)) return
-    followed.add(name)
-    connection.whenGone.push(
-      roster.follow(identity.tenant.id, identity.credential, () => {
-        const now = known.get(connection)
-        if (now !== undefined) now.isGood = false
-        connection.end()
-      }),
-    )
+  const remember = (
+    connection: Connection,
+    tenant: Tenant,
+    credentials: readonly Credential[],
+    texts: readonly string[],
+  ): void => {
+    const followed = known.get(connection)?.followed ?? new Set()
+    known.set(connection, { tenant, texts, isGood: true, followed })
+    for (const credential of credentials) {
+      const name = nameOf(credential)
+      if (followed.has(name)) continue
+      followed.add(name)
+      connection.whenGone.push(
+        roster.follow(tenant.id, credential, () => {
+          const now = known.get(connection)
+          if (now !== undefined) now.isGood = false
+          connection.end()
+        }),
+      )
+    }
   }
 
   const lookUp = async (
@@ -209,13 +219,13 @@ export const createIdentify = (options: IdentifyOptions) => {
     if (first === undefined) throw refuse('missing')
     if (others.some(({ tenant }) => tenant.id !== first.tenant.id)) throw refuse('disagree')
     const before = known.get(connection)
-    if (before !== undefined && before.identity.tenant.id !== first.tenant.id)
-      throw refuse('changed')
-    // the strongest comes first; a key in the host name beside it only says where to, and needs no leave
-    check(first)
-    if (first.credential.kind !== 'certificate') roster.used(first.credential.hash)
-    remember(connection, first, texts)
-    return first.tenant
+    if (before !== undefined && before.tenant.id !== first.tenant.id) throw refuse('changed')
+    const { tenant, credential } = first
+    const credentials = [credential, ...others.map((other) => beside(other.credential))]
+    for (const each of credentials) check(tenant, each)
+    if (credential.kind !== 'certificate') roster.used(credential.hash)
+    remember(connection, tenant, credentials, texts)
+    return tenant
   }
 
   /** @throws Failure UNAUTHENTICATED, TENANT_DISABLED or STORE_UNAVAILABLE */
@@ -223,7 +233,7 @@ export const createIdentify = (options: IdentifyOptions) => {
     const { connection, head } = exchange
     const before = known.get(connection)
     if (before?.isGood && saysNothingElse(head.fields, before.texts))
-      return roster.newest(before.identity.tenant)
+      return roster.newest(before.tenant)
     const requested = claimsOf(head.fields)
     const texts = requested.map(({ key }) => key)
     const claims: Claim[] = []
