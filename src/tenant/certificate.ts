@@ -9,6 +9,8 @@ export interface CertifiedTenant {
   /** Compared with the tenant's `certificateEpoch`: a smaller one is revoked. */
   readonly epoch: number
   readonly serial: string
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number
 }
 
 /** Where a certificate says whose it is: in URIs, which nobody shows to humans, and not in its common name. */
@@ -29,8 +31,10 @@ const only = (names: readonly string[], prefix: string): string | undefined => {
 const isIssuedBy = (certificate: X509Certificate, issuer: X509Certificate): boolean =>
   certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey)
 
-const isValidAt = ({ validFrom, validTo }: X509Certificate, now: number): boolean =>
-  Date.parse(validFrom) <= now && now < Date.parse(validTo)
+const endOf = ({ validTo }: X509Certificate): number => Date.parse(validTo)
+
+const isValidAt = (certificate: X509Certificate, now: number): boolean =>
+  Date.parse(certificate.validFrom) <= now && now < endOf(certificate)
 
 const parse = (der: Uint8Array): X509Certificate | undefined => {
   try {
@@ -68,7 +72,12 @@ export const tenantOfCertificate = (
   const epoch = only(names, `URI:${EPOCH_URI}`)
   if (tenantId === undefined || !isTenantId(tenantId)) return undefined
   if (epoch === undefined || !EPOCH.test(epoch)) return undefined
-  return { tenantId, epoch: Number(epoch), serial: certificate.serialNumber.toLowerCase() }
+  return {
+    tenantId,
+    epoch: Number(epoch),
+    serial: certificate.serialNumber.toLowerCase(),
+    expiresAt: endOf(certificate),
+  }
 }
 
 /** An authority of the operator's choice, and the only tenants that its certificates may speak for, by name. */
@@ -76,6 +85,12 @@ export interface GivenAuthority {
   /** PEM */
   readonly certificate: string
   readonly tenants: readonly string[]
+}
+
+/** Whom a certificate of a given authority speaks for, and until when. */
+export interface NamedTenant {
+  readonly name: string
+  readonly expiresAt: number
 }
 
 const COMMON_NAME = /^CN=(.+)$/m
@@ -88,10 +103,10 @@ export const nameOfCertificate = (
   der: Uint8Array,
   { certificate: authority, tenants }: GivenAuthority,
   now: number,
-): string | undefined => {
+): NamedTenant | undefined => {
   const certificate = issuedForClients(der, authority, now)
   if (!certificate?.keyUsage?.includes(CLIENT_AUTH)) return undefined
-  if (tenants.length === 1) return tenants[0]
-  const name = COMMON_NAME.exec(certificate.subject)?.[1]
-  return name !== undefined && tenants.includes(name) ? name : undefined
+  const name = tenants.length === 1 ? tenants[0] : COMMON_NAME.exec(certificate.subject)?.[1]
+  if (name === undefined || !tenants.includes(name)) return undefined
+  return { name, expiresAt: endOf(certificate) }
 }

@@ -5,6 +5,7 @@ import type { RequestField } from '../wire/fields.ts'
 import {
   type CertifiedTenant,
   type GivenAuthority,
+  type NamedTenant,
   nameOfCertificate,
   tenantOfCertificate,
 } from './certificate.ts'
@@ -52,7 +53,7 @@ interface KeyClaim {
 type Claim =
   | KeyClaim
   | { readonly kind: 'certificate'; readonly certified: CertifiedTenant }
-  | { readonly kind: 'given certificate'; readonly name: string }
+  | { readonly kind: 'given certificate'; readonly named: NamedTenant }
 
 /** Certificates of a given authority are not counted here: they end with their tenant, their time, or their authority. */
 const NEVER_REVOKED = Number.POSITIVE_INFINITY
@@ -140,8 +141,8 @@ export const createIdentify = (options: IdentifyOptions) => {
     if (certified !== undefined) return { kind: 'certificate', certified }
     if (certificate.isTrusted)
       for (const authority of givenAuthorities) {
-        const name = nameOfCertificate(certificate.der, authority, now())
-        if (name !== undefined) return { kind: 'given certificate', name }
+        const named = nameOfCertificate(certificate.der, authority, now())
+        if (named !== undefined) return { kind: 'given certificate', named }
       }
     throw refuse('certificate')
   }
@@ -160,14 +161,16 @@ export const createIdentify = (options: IdentifyOptions) => {
 
   const resolve = async (claim: Claim, connection: Connection): Promise<Identity> => {
     if (claim.kind === 'certificate') {
-      const tenant = await roster.byId(claim.certified.tenantId)
+      const { tenantId, epoch, expiresAt } = claim.certified
+      const tenant = await roster.byId(tenantId)
       if (tenant === undefined) throw refuse('certificate')
-      return { tenant, credential: { kind: 'certificate', epoch: claim.certified.epoch } }
+      return { tenant, credential: { kind: 'certificate', epoch, expiresAt } }
     }
     if (claim.kind === 'given certificate') {
-      const tenant = await roster.byName(claim.name)
+      const { name, expiresAt } = claim.named
+      const tenant = await roster.byName(name)
       if (tenant === undefined) throw refuse('certificate')
-      return { tenant, credential: { kind: 'certificate', epoch: NEVER_REVOKED } }
+      return { tenant, credential: { kind: 'certificate', epoch: NEVER_REVOKED, expiresAt } }
     }
     const { tenant, hash } = await ownerOf(claim.key, connection)
     if (claim.kind === 'key') return { tenant, credential: { kind: 'key', hash } }

@@ -161,7 +161,9 @@ export class Roster {
     const tenant = this.#tenants.get(id)
     if (tenant === undefined) this.#reload(id)
     else this.#tellFollowers(id, tenant)
+    const endWait = this.#awaitEnd(followers, follower)
     return () => {
+      endWait()
       followers.delete(follower)
       if (followers.size === 0 && this.#followers.get(id) === followers) this.#followers.delete(id)
     }
@@ -345,6 +347,20 @@ export class Roster {
       queueMicrotask(() => follower.onRevoked(verdict))
     }
     if (followers.size === 0) this.#followers.delete(id)
+  }
+
+  /** A certificate whose time is over ends without a record that says so. Returns what ends the wait. */
+  #awaitEnd(followers: Set<Follower>, follower: Follower): () => void {
+    const { credential, onRevoked } = follower
+    if (credential.kind !== 'certificate') return () => {}
+    let timer: NodeJS.Timeout | undefined
+    const wait = (): void => {
+      const left = credential.expiresAt - this.#now()
+      if (left > 0) timer = setTimeout(wait, Math.min(left, LONGEST_DELAY)).unref()
+      else if (followers.delete(follower)) queueMicrotask(() => onRevoked('expired'))
+    }
+    wait()
+    return () => clearTimeout(timer)
   }
 
   /** A key whose time is over is revoked without anybody writing anything. */

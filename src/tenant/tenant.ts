@@ -42,7 +42,7 @@ export interface Tenant {
 export type Credential =
   | { readonly kind: 'key'; readonly hash: string }
   | { readonly kind: 'host key'; readonly hash: string; readonly address: string }
-  | { readonly kind: 'certificate'; readonly epoch: number }
+  | { readonly kind: 'certificate'; readonly epoch: number; readonly expiresAt: number }
 
 export type Standing = 'good' | 'disabled' | 'expired' | 'revoked'
 
@@ -84,8 +84,8 @@ export const standing = (
       return keyStanding(tenant, credential.hash, now)
     }
     case 'certificate':
-      // that its own time is not over is checked by TLS, when the connection begins
-      return credential.epoch < tenant.certificateEpoch ? 'revoked' : 'good'
+      if (credential.epoch < tenant.certificateEpoch) return 'revoked'
+      return isOver(credential.expiresAt, now) ? 'expired' : 'good'
   }
 }
 

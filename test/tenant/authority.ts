@@ -110,6 +110,7 @@ test('a tenant is recognised by his certificate in a handshake', async (t) => {
     tenantId: ann.id,
     epoch: 7,
     serial: client.serial,
+    expiresAt: client.expiresAt,
   })
 })
 

@@ -95,3 +95,18 @@ test('every credential that is shown has to be good, not only the strongest', as
   await t.rejects(ask({ host }, connectionOf(certificate)), expired)
   t.equal(await ask({ 'x-berth-key': key }, connectionOf(certificate)), 'ann')
 })
+
+test('a certificate identifies nobody after its time, also where its connection is older', async (t) => {
+  const { registry, authority, given, identify } = await open(t)
+  const { tenant } = await registry.add({ name: 'ann', ...OF_ALL })
+  for (const issuer of [authority, given]) {
+    const { certificate, expiresAt } = await issuer.issueClient(tenant, 2000)
+    const connection = connectionOf(certificate)
+    const ask = async () => (await identify({ connection, head: headOf({}) })).name
+    t.equal(await ask(), 'ann')
+    t.equal(connection.ended.isEnded, false)
+    await until(() => connection.ended.isEnded, 3000)
+    t.ok(Date.now() >= expiresAt, 'not before')
+    await t.rejects(ask(), { code: 'UNAUTHENTICATED', message: /no longer valid/ })
+  }
+})

@@ -94,9 +94,13 @@ const revocation = async (t: Test, url: string): Promise<void> => {
   }
   await follow(ann, 'ann')
   await follow(bob, 'bob')
-  roster.follow(bob.tenant.id, { kind: 'certificate', epoch: 1 }, (standing) => {
-    ended.push(`certificate ${standing}`)
-  })
+  roster.follow(
+    bob.tenant.id,
+    { kind: 'certificate', epoch: 1, expiresAt: Number.POSITIVE_INFINITY },
+    (standing) => {
+      ended.push(`certificate ${standing}`)
+    },
+  )
 
   await order('disable', 'ann')
   await until(() => ended.length > 0, 1000)
@@ -227,8 +231,10 @@ test('who follows with something that is good no more is told at once', async (t
   await roster.byId(tenant.id)
   const told: Standing[] = []
   roster.follow(tenant.id, { kind: 'key', hash: 'other' }, (standing) => told.push(standing))
-  roster.follow('aaaaaaaaaaaaaaaa', { kind: 'certificate', epoch: 1 }, (standing) =>
-    told.push(standing),
+  roster.follow(
+    'aaaaaaaaaaaaaaaa',
+    { kind: 'certificate', epoch: 1, expiresAt: Number.POSITIVE_INFINITY },
+    (standing) => told.push(standing),
   )
   await until(() => told.length === 2, 1000)
   t.same(told, ['revoked', 'revoked'])

@@ -35,6 +35,11 @@ const tenant: Tenant = {
 
 const { hostKey: _, ...withoutHostKey } = tenant
 const key = (hash: string): Credential => ({ kind: 'key', hash })
+const certificate = (epoch: number, expiresAt = NOW + 1): Credential => ({
+  kind: 'certificate',
+  epoch,
+  expiresAt,
+})
 const hostKey = (hash: string, address: string): Credential => ({ kind: 'host key', hash, address })
 
 const VERDICTS: readonly [string, Tenant | undefined, Credential, Standing][] = [
@@ -58,8 +63,9 @@ const VERDICTS: readonly [string, Tenant | undefined, Credential, Standing][] = 
     hostKey('good', '192.0.2.7'),
     'expired',
   ],
-  ['a certificate of this epoch', tenant, { kind: 'certificate', epoch: 3 }, 'good'],
-  ['a certificate of an earlier epoch', tenant, { kind: 'certificate', epoch: 2 }, 'revoked'],
+  ['a certificate of this epoch', tenant, certificate(3), 'good'],
+  ['a certificate of an earlier epoch', tenant, certificate(2), 'revoked'],
+  ['a certificate that ended just now', tenant, certificate(3, NOW), 'expired'],
 ]
 
 for (const [what, record, credential, verdict] of VERDICTS) {
