@@ -227,8 +227,9 @@ export const createRegistry = ({ store, seal, now, onForged }: RegistryParts): R
 
     rotate: async (name, { overlap, label, expiresAt }) => {
       const { text, key } = mint(label, expiresAt)
+      const end = now() + overlap
+      checkTime('the end of the overlap', end)
       const tenant = await edit(name, (tenant) => {
-        const end = now() + overlap
         const newest = tenant.keys.toSorted((a, b) => a.createdAt - b.createdAt).at(-1)
         if (newest === undefined || overlap <= 0) return { ...tenant, keys: [key] }
         const old = { ...newest, expiresAt: Math.min(newest.expiresAt ?? end, end) }

@@ -149,8 +149,12 @@ export const checkHostKey = ({ cidrs = [], expiresAt }: HostKey): void => {
   checkTime('the end of the host key', expiresAt)
 }
 
+/** ms since 1970 of the last second that everybody writes alike. */
+const LAST_TIME = Date.parse('9999-12-31T23:59:59Z')
+
+/** Throws TENANT_INVALID unless `time` is a point in time that can be shown. */
 export const checkTime = (what: string, time: number | undefined): void => {
-  if (time !== undefined && !(Number.isSafeInteger(time) && time > 0)) {
-    throw refuse(`${what} is no point in time`)
-  }
+  if (time === undefined) return
+  if (time > LAST_TIME) throw refuse(`${what} is after the year 9999; choose a shorter duration`)
+  if (!(Number.isSafeInteger(time) && time > 0)) throw refuse(`${what} is no point in time`)
 }

@@ -164,6 +164,21 @@ test('every wrong use is answered by one sentence that names the cure', async (t
     [['add'], 2, /missing required argument 'name'/],
     [['add', 'b', '--expires', 'soon'], 2, /Write it as 90d, 12h, 30m or 45s/],
     [['add', 'b', '--policy', 'a b'], 2, /the policy "a b" must be/],
+    [
+      ['add', 'b', '--expires', '999999999w'],
+      2,
+      /the end of the key is after the year 9999; choose/,
+    ],
+    [
+      ['rotate', 'ann', '--overlap', '999999999w'],
+      2,
+      /the end of the overlap is after the year 9999/,
+    ],
+    [
+      ['add', 'b', '--host-key', '--host-key-expires', '999999w'],
+      2,
+      /the end of the host key is after the year 9999/,
+    ],
     [['disable', 'nobody'], 1, /no such tenant: "nobody" \(berth tenant list shows all\)/],
     [['frobnicate'], 2, /unknown command 'frobnicate'/],
     [['list', '--store', 'mysql://x'], 2, /the store URL cannot be used: it must start with lmdb/],
@@ -175,6 +190,7 @@ test('every wrong use is answered by one sentence that names the cure', async (t
     const ended = await tenant(...args)
     t.match(ended, { exitCode, out: '', err: says }, args.join(' '))
   }
+  t.equal((await tenant('list')).exitCode, 0, 'nothing of it was written')
   t.match(await runProgram({ ...env, BERTH_STORR: 'x' }, 'tenant', 'list'), {
     exitCode: 2,
     err: /BERTH_STORR: there is no such setting/,
