@@ -264,7 +264,8 @@ const put = (tree: Tree, path: readonly string[], value: unknown): void => {
   if (rest.length === 0) tree[key] = value
   else {
     tree[key] ??= {}
-    put(tree[key] as Tree, rest, value)
+    // what cannot have keys is told of by the schema
+    if (typeof tree[key] === 'object') put(tree[key] as Tree, rest, value)
   }
 }
 
@@ -284,10 +285,10 @@ const fromFile = (file: ConfigSources['file']): Tree => {
 /** A key as its writer spelt it: flag, variable or path in the file. */
 const sourceOf = (path: readonly PropertyKey[], sources: ConfigSources): string => {
   const key = path.join('.')
-  if (String(path[0]) in sources.flags)
+  if (sources.flags[String(path[0])] !== undefined)
     return `--${String(path[0]).replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
   const variable = Object.entries(ENVIRONMENT).find(
-    ([name, [at]]) => at.join('.') === key && sources.env[name] !== undefined,
+    ([name, [at]]) => at.join('.') === key && sources.env[name],
   )
   return variable?.[0] ?? [sources.file?.name, key].filter(Boolean).join(': ')
 }
@@ -301,7 +302,8 @@ const read = <Schema extends z.ZodType>(
     if (!name.startsWith('BERTH_') || value === undefined || OTHER_VARIABLES.has(name)) continue
     const row = ENVIRONMENT[name]
     if (row === undefined) throw new ConfigError(`${name}: there is no such setting`)
-    put(tree, row[0], row[1](value))
+    // compose files and units pass on what nobody has set as an empty text
+    if (value !== '') put(tree, row[0], row[1](value))
   }
   for (const [key, value] of Object.entries(sources.flags))
     if (value !== undefined) tree[key] = value

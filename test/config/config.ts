@@ -22,12 +22,27 @@ test('defaults give way to the file, the file to variables, variables to flags',
 
 test('what is wrong is said in the words of whoever wrote it', async (t) => {
   const file = (text: string) => ({ name: 'y.yaml', text })
-  const rows: readonly (readonly [Omit<ConfigSources, 'env'>, says: RegExp])[] = [
+  const rows: readonly (readonly [Partial<ConfigSources>, says: RegExp])[] = [
     [{ flags: {} }, /^listen: where\? say --listen tcp:.*BERTH_LISTEN/],
     [{ flags: {}, file: file('') }, /^y\.yaml: listen: where\?/],
     [{ flags: {}, file: file('listen: [a]\nprofil: x') }, /^y\.yaml: Unrecognized key: "profil"$/],
     [{ flags: { listen: ['a'], log: 'loud' } }, /^--log: /],
+    [{ file: file('listen: [a]\nstate: 5'), flags: { state: undefined } }, /^y\.yaml: state: /],
+    [{ file: file('listen: [a]\nstate: 5'), env: { BERTH_STATE: '' } }, /^y\.yaml: state: /],
+    [{ env: { BERTH_LISTEN: 'a', BERTH_WORKERS: 'x' } }, /^BERTH_WORKERS: /],
+    [
+      { file: file('listen: [a]\nlimits: 5'), env: { BERTH_LIMITS_CONNECTIONS: '7' } },
+      /^y\.yaml: limits: .*expected object/,
+    ],
   ]
   for (const [sources, says] of rows)
-    t.throws(() => readConfig({ env: {}, ...sources }), { message: says })
+    t.throws(() => readConfig({ env: {}, flags: {}, ...sources }), { message: says })
+})
+
+test('a variable that is empty is as one that is not set', async (t) => {
+  const env = { BERTH_LISTEN: 'a', BERTH_DOMAIN: '', BERTH_STORE: '', BERTH_ANONYMOUS: '' }
+  const file = { name: 'y.yaml', text: 'domain: [berth.test]' }
+  t.match(readConfig({ env, file, flags: {} }), { domain: ['berth.test'], anonymous: false })
+  t.same(readConfig({ env, flags: {} }).domain, [])
+  t.equal(readConfig({ env, flags: {} }).store, undefined)
 })
