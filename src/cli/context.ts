@@ -1,6 +1,5 @@
 /** `berth context NAME`: everything a tenant's docker needs, as files, as commands to paste, and tried out. */
 import { readFileSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import ipaddr from 'ipaddr.js'
@@ -20,6 +19,7 @@ import {
   type Way,
 } from './access.ts'
 import { runDocker } from './docker.ts'
+import { userFolder } from './folders.ts'
 import { CommandError, type Io } from './io.ts'
 import { inOffice } from './operator.ts'
 import { durationOption, onRecords, type RecordFlags } from './options.ts'
@@ -101,7 +101,7 @@ const checkDoor = ({ kind, host }: Door, way: Way): void => {
 
 const keyFor = (io: Io, tenant: Tenant, way: Way, flags: Flags): string | undefined => {
   if (way === 'certificate') return undefined
-  const key = flags.key ?? io.env.BERTH_KEY
+  const key = flags.key ?? (io.env.BERTH_KEY || undefined)
   if (key === undefined)
     throw new CommandError(
       `keys are not kept, so berth does not know this one: give it with --key KEY or BERTH_KEY, or make a new one with berth tenant rotate ${tenant.name}`,
@@ -132,7 +132,7 @@ const credentialsFor = async (
 }
 
 const folderFor = (io: Io, name: string, { out }: Flags): string =>
-  resolve(out ?? join(io.env.XDG_CONFIG_HOME ?? join(homedir(), '.config'), 'berth', name))
+  resolve(out ?? join(userFolder(io.env, 'XDG_CONFIG_HOME'), name))
 
 const writeFiles = (folder: string, credentials: Credentials): CredentialFiles => {
   const written: Record<string, string> = {}

@@ -9,7 +9,7 @@ import { isWorker, runWorkers } from './workers.ts'
 /** A config comes from a file (--config, BERTH_CONFIG), the environment and flags. */
 export const sourcesFrom = (io: Io, flags: Record<string, unknown>): ConfigSources => {
   const { config, ...rest } = flags
-  const name = (config as string | undefined) ?? io.env.BERTH_CONFIG
+  const name = (config as string | undefined) ?? (io.env.BERTH_CONFIG || undefined)
   return {
     env: io.env,
     flags: rest,

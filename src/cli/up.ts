@@ -1,12 +1,11 @@
 /** `berth up`: everything on this machine, with an engine of its own where none is running. */
-import { homedir } from 'node:os'
-import { join } from 'node:path'
 import { type ConfigSources, readConfig, readOperatorConfig } from '../config/config.ts'
 import { DEFAULT_ENDPOINT } from '../endpoint/directory.ts'
 import { parseEngineAddress, printEngineAddress } from '../upstream/address.ts'
 import { Berth } from './berth.ts'
 import { askVersion } from './engine-version.ts'
 import { namedEngines } from './engines.ts'
+import { userFolder } from './folders.ts'
 import type { Io } from './io.ts'
 import { type PrivateEngine, startPrivateEngine } from './private-engine.ts'
 import { sourcesFrom } from './serve.ts'
@@ -28,11 +27,8 @@ export const up = async (io: Io, flags: Record<string, unknown>): Promise<void> 
       'No Docker engine answers on this machine; starting a private one from Debian packages (the first time: a minute).',
     )
     ours = await startPrivateEngine({
-      cache:
-        io.env.BERTH_CACHE ?? join(io.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'berth'),
-      state:
-        io.env.BERTH_STATE ??
-        join(io.env.XDG_STATE_HOME ?? join(homedir(), '.local', 'state'), 'berth'),
+      cache: io.env.BERTH_CACHE || userFolder(io.env, 'XDG_CACHE_HOME'),
+      state: io.env.BERTH_STATE || userFolder(io.env, 'XDG_STATE_HOME'),
     })
     address = parseEngineAddress(ours.url)
     version = await askVersion(address)
