@@ -8,7 +8,7 @@ import { DEFAULT_ENDPOINT } from '../endpoint/directory.ts'
 import { Failure } from '../errors.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Asking } from '../proxy.ts'
-import { openStore } from '../store/open.ts'
+import { lmdbUrl, openStore } from '../store/open.ts'
 import { ABSENT, type Store } from '../store/store.ts'
 import { initAuthority, openAuthority } from '../tenant/authority.ts'
 import type { GivenAuthority } from '../tenant/certificate.ts'
@@ -57,7 +57,7 @@ export const openRecords = async (
   prepareState(config.state)
   const path = join(config.state, 'secret')
   const seal = loadSeal(path)
-  const store = await openStore(config.store ?? `lmdb://${join(resolve(config.state), 'store')}`)
+  const store = await openStore(config.store ?? lmdbUrl(join(resolve(config.state), 'store')))
   try {
     await checkSecret(store, seal, path)
     return { store, seal }

@@ -2,14 +2,20 @@
 
 import { isAbsolute } from 'node:path'
 import { Failure } from '../errors.ts'
+import { decodePart } from './decode-part.ts'
 import type { Store } from './store.ts'
 
 // Each is loaded when it is named: a process uses one of them at most, and ioredis alone is 30 MB.
 
+const LMDB = 'lmdb://'
 const SCHEME = /^([a-z+]+):\/\//
 
+/** The URL of the embedded store in the folder `path`, which may have any character in it. */
+export const lmdbUrl = (path: string): string =>
+  LMDB + path.split('/').map(encodeURIComponent).join('/')
+
 const openLmdbUrl = async (url: string): Promise<Store> => {
-  const path = decodeURIComponent(url.slice('lmdb://'.length))
+  const path = decodePart('path', url.slice(LMDB.length))
   if (!isAbsolute(path)) {
     throw new Failure('STORE_URL', `"${path}" is not an absolute path: lmdb:///var/lib/berth`)
   }

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { Failure } from '../errors.ts'
+import { decodePart } from './decode-part.ts'
 
 export interface Address {
   readonly host: string
@@ -90,7 +91,10 @@ const parsePath = (
   if (!DATABASE.test(database) || rest.length > 0) {
     throw refuse(`"${path}" does not end in a database number`)
   }
-  return { database: Number(database), ...(master && { master: decodeURIComponent(master) }) }
+  return {
+    database: Number(database),
+    ...(master && { master: decodePart('name of the master', master) }),
+  }
 }
 
 /** Without the keys that have no value, which exactOptionalPropertyTypes would not let through. */
@@ -114,13 +118,13 @@ export const parseRedisUrl = (url: string): RedisTarget => {
   const parameters = parseParameters(groups.query ?? '')
   const { prefix = 'berth' } = parameters
   if (!PREFIX.test(prefix)) throw refuse('its prefix may have letters, digits, ".", "_" and "-"')
-  const inUrl = groups.password && decodeURIComponent(groups.password)
+  const inUrl = groups.password && decodePart('password', groups.password)
   return {
     kind,
     addresses: [parseAddress(first, kind), ...others.map((text) => parseAddress(text, kind))],
     ...parsePath(kind, groups.path ?? ''),
     ...present<Pick<RedisTarget, 'username' | 'password' | 'sentinelPassword'>>({
-      username: groups.username ? decodeURIComponent(groups.username) : undefined,
+      username: groups.username ? decodePart('user name', groups.username) : undefined,
       password: readText('password-file', parameters['password-file']) ?? (inUrl || undefined),
       sentinelPassword: readText('sentinel-password-file', parameters['sentinel-password-file']),
     }),

@@ -1,5 +1,5 @@
 /** `berth tenant`: what operators type, what they read, and what the shell learns. */
-import { writeFileSync } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
 import { openRecords } from '../../src/cli/tenancy.ts'
@@ -195,6 +195,12 @@ test('every wrong use is answered by one sentence that names the cure', async (t
     exitCode: 2,
     err: /BERTH_STORR: there is no such setting/,
   })
+})
+
+test('a state folder may have any name', async (t) => {
+  const folder = join(t.testdir(), 'a 100% #1? %41')
+  t.equal((await runProgram({ BERTH_STATE: folder }, 'tenant', 'add', 'ann')).exitCode, 0)
+  t.same(readdirSync(folder).sort(), ['secret', 'store'])
 })
 
 test('a store is not opened with the secret of another', async (t) => {

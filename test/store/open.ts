@@ -63,6 +63,11 @@ const WRONG: Readonly<Record<string, RegExp>> = {
   'redis://::1': /brackets/,
   'redis://a,b': /redis\+sentinel:\/\/.*redis\+cluster:\/\//,
   'redis://a/x': /"x" does not end in a database number/,
+  'redis://me:50%@a': /its password holds an escape/,
+  'redis://%zz@a': /its user name holds an escape/,
+  'redis+sentinel://a/%': /its name of the master holds an escape/,
+  'lmdb:///100%': /its path holds an escape that is none; write "%" as %25/,
+  'lmdb:///a%00': /its path holds an escape/,
   'redis://a/1/2': /"1\/2" does not end in a database number/,
   'redis://a?tls=1': /"tls" is not a parameter of it; there are password-file/,
   'redis://a?password-file=/none': /password-file: ENOENT.*\/none/,
@@ -82,6 +87,7 @@ test('no message has the password of a wrong URL', async (t) => {
     'redis://me:hunter2@a:x',
     'redis://me:hunter2@a/x',
     'redis://me:hunter2@a,b',
+    'redis://me:hunter2%@a',
   ]) {
     const error = await openStore(url).then(
       () => undefined,
