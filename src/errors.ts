@@ -71,6 +71,12 @@ export const FAILURES = {
 
 export type FailureCode = keyof typeof FAILURES
 
+/** What has the shape of a tenant's key, standing alone: a client that put it where none belongs is told so without it. */
+const KEY = /(?<![a-z0-9])[a-z2-7]{26}(?![a-z0-9])/gi
+
+/** `text` for logs and answers, which others than the tenant may read. */
+const withoutKeys = (text: string): string => text.replace(KEY, '(what looks like a key)')
+
 /**
  * A request that cannot be served. `message` is what its sender may read: what happened, then what to do.
  * Failures of the client's making carry no stack: they are expected, and a stack costs ten times the rest.
@@ -79,13 +85,13 @@ export class Failure extends Error {
   override readonly name = 'Failure'
   readonly code: FailureCode
 
-  /** @param detail a sentence that says what exactly, and what to do; `cause` goes to the log only. */
+  /** @param detail a sentence that says what exactly, and what to do, shown without keys; `cause` goes to the log only. */
   constructor(code: FailureCode, detail?: string, cause?: unknown) {
     const row = FAILURES[code]
     const limit = Error.stackTraceLimit
     if (row.fault !== 'berth') Error.stackTraceLimit = 0
     super(
-      detail === undefined ? row.says : `${row.says}: ${detail}`,
+      detail === undefined ? row.says : `${row.says}: ${withoutKeys(detail)}`,
       cause === undefined ? undefined : { cause },
     )
     Error.stackTraceLimit = limit

@@ -1,7 +1,12 @@
 /** Keys survive DNS, and nothing that is not shaped like one is taken for one. */
 
+import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { test } from 'tap'
+import { admit } from '../../src/accept/admit.ts'
+import { Failure } from '../../src/errors.ts'
+import type { Connection } from '../../src/exchange.ts'
+import { match } from '../../src/route/match.ts'
 import {
   base32,
   canonicalKey,
@@ -10,6 +15,7 @@ import {
   mintKey,
   mintTenantId,
 } from '../../src/tenant/key.ts'
+import { parseRequestHead } from '../../src/wire/parse-request.ts'
 
 test('base32 gives the vectors of RFC 4648 in lower case without padding', async (t) => {
   const vectors = {
@@ -61,4 +67,37 @@ test('a key is shaped like a key in any case; names, ids and tokens are not', as
 test('an id is not shaped like a key', async (t) => {
   t.ok(isTenantId(mintTenantId()))
   t.notOk(isTenantId(mintKey()))
+})
+
+test('no failure shows a key, wherever a client has put it', async (t) => {
+  const key = mintKey()
+  for (const text of [
+    key,
+    `${key.toUpperCase()}.berth.test. An`,
+    `"${key}"`,
+    `a ${key}=1 b`,
+    `/${key}/`,
+  ]) {
+    const { message } = new Failure('HOST_NOT_SERVED', text)
+    t.notMatch(message.toLowerCase(), key)
+    t.match(message, '(what looks like a key)')
+  }
+  const digest = createHash('sha256').update(key).digest('hex')
+  for (const text of [digest, `a${key}`, `${key}0`])
+    t.match(new Failure('HOST_NOT_SERVED', text).message, text, 'longer words are none')
+})
+
+test('a key in a host name that is not served, or in a query, is not told', async (t) => {
+  const key = mintKey()
+  const connection = { listener: 'tcp://127.0.0.1:2375', isAnonymous: true } as Connection
+  const head = parseRequestHead(`GET /_ping HTTP/1.1\r\nHost: ${key}.berth.test`)
+  const refused = [
+    () => admit(head, connection, new Set()),
+    () => match('GET', `/v1.51/containers/json?${key}=1`),
+    () => match('GET', `/v1.51/containers/json?limit=1&limit=${key}`),
+  ]
+  for (const refuse of refused) {
+    const error = t.throws(refuse) as Failure
+    t.notMatch(String(error.cause ?? '') + error.message, key)
+  }
 })
