@@ -26,15 +26,18 @@ const POLL_MS = 2000
 const DNS_NAME = /DNS:([^,\s]+)/g
 const COMMON_NAME = /^CN=(.+)$/m
 
+/** Another one where a file has changed, has come or has gone. */
 const stampOf = (source: CertificateSource): string =>
-  source.kind === 'text'
-    ? ''
-    : [source.certificate, source.key]
-        .map((path) => {
-          const { mtimeMs, size, ino } = statSync(path)
-          return `${mtimeMs} ${size} ${ino}`
-        })
-        .join(' ')
+  source.kind === 'text' ? '' : [source.certificate, source.key].map(stampOfFile).join(' ')
+
+const stampOfFile = (path: string): string => {
+  try {
+    const { mtimeMs, size, ino, mode } = statSync(path)
+    return `${mtimeMs} ${size} ${ino} ${mode}`
+  } catch (error) {
+    return String((error as NodeJS.ErrnoException).code)
+  }
+}
 
 const namesOf = (pem: string): string[] => {
   const { subjectAltName, subject } = new X509Certificate(pem)
@@ -80,6 +83,8 @@ export class Certificates {
   onDefault: (() => void) | undefined
   readonly #clientCas: readonly string[]
   readonly #onError: (error: Error) => void
+  /** What was found of files that could not be used: told once, and not tried again until it changes. */
+  readonly #refused = new Map<CertificateSource, string>()
   readonly #timer: NodeJS.Timeout
 
   /**
@@ -121,9 +126,15 @@ export class Certificates {
   }
 
   #renew(loaded: Loaded): Loaded {
+    const { source } = loaded
+    const stamp = stampOf(source)
+    if (stamp === this.#refused.get(source)) return loaded
+    this.#refused.delete(source)
+    if (stamp === loaded.stamp) return loaded
     try {
-      return stampOf(loaded.source) === loaded.stamp ? loaded : this.#load(loaded.source)
+      return this.#load(source)
     } catch (error) {
+      this.#refused.set(source, stamp)
       this.#onError(error as Error)
       return loaded
     }
