@@ -54,7 +54,10 @@ export interface Authority {
     tenant: Pick<Tenant, 'id' | 'name' | 'certificateEpoch'>,
     lifetime: number,
   ): Promise<Issued>
-  /** For a listener or an engine that is known by `names`: DNS names, which may start with "*.", and addresses. */
+  /**
+   * For a listener or an engine that is known by `names`: DNS names, which may start with "*.", and addresses. Good for
+   * `lifetime` ms, or until the authority ends where that is sooner.
+   */
   issueServer(
     purpose: 'listeners' | 'engines',
     names: readonly string[],
@@ -243,13 +246,17 @@ export const openAuthority = async (directory: string, now: () => number): Promi
     issueServer: async (purpose, names, lifetime) => {
       const [commonName] = names
       if (commonName === undefined) throw unusable('a server needs a name or an address')
+      const issuer = issuers[purpose]
+      const at = now()
+      const left = issuer.certificate.notAfter.getTime() - at
+      if (left <= 0) throw unusable(`its certificate for ${purpose} has ended`)
       const subject = {
         commonName,
         usage: 'server',
         names: names.map(serverName),
-        lifetime,
+        lifetime: Math.min(lifetime, left),
       } as const
-      return await issue(issuers[purpose], subject, now())
+      return await issue(issuer, subject, at)
     },
     issueDialler: (lifetime) =>
       issue(

@@ -222,6 +222,20 @@ test('openssl finds nothing wrong with any of them', async (t) => {
   }
 })
 
+test('the certificate of a listener ends with its authority at the latest', async (t) => {
+  const clock = { now: Date.now() }
+  const { authority } = await open(t, () => clock.now)
+  const end = Date.parse(new X509Certificate(authority.certificate('listeners')).validTo)
+  const issue = () => authority.issueServer('listeners', ['berth.test'], 825 * 24 * HOUR)
+  t.ok((await issue()).expiresAt < end)
+  clock.now = end - 10 * 24 * HOUR
+  const issued = await issue()
+  t.equal(issued.expiresAt, end)
+  t.equal(Date.parse(new X509Certificate(issued.certificate).validTo), end)
+  clock.now = end
+  await t.rejects(issue(), { code: 'AUTHORITY_UNUSABLE', message: /has ended/ })
+})
+
 test('what cannot be issued is refused with the reason', async (t) => {
   const { authority, directory } = await open(t)
   await t.rejects(authority.issueServer('listeners', [], HOUR), { code: 'AUTHORITY_UNUSABLE' })
