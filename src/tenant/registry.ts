@@ -10,6 +10,7 @@ import {
   checkHostKey,
   checkLabel,
   checkName,
+  checkNewName,
   checkTime,
   checkWord,
   type HostKey,
@@ -167,7 +168,7 @@ export const createRegistry = ({ store, seal, now, onForged }: RegistryParts): R
 
   return {
     add: async ({ name, endpoint, policy, plan, hostKey, label, expiresAt }) => {
-      checkName(name)
+      checkNewName(name)
       checkEndpoint(endpoint)
       checkWord('policy', policy)
       checkWord('plan', plan)

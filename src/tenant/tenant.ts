@@ -115,6 +115,18 @@ export const checkName = (name: string): void => {
   if (isKeyShaped(name)) throw refuse(`the name "${name}" looks like a key`)
 }
 
+/** The context that every docker has: it leads to the machine's own engine, and no other may have its name. */
+const DOCKERS_OWN = 'default'
+
+/** As `checkName`, and throws it for a name that no docker context of the tenant's could have. */
+export const checkNewName = (name: string): void => {
+  checkName(name)
+  if (name === DOCKERS_OWN)
+    throw refuse(
+      `the name "${name}" is that of docker's own context, and a tenant's context is called as he is; choose another one`,
+    )
+}
+
 /** Throws TENANT_INVALID unless `word` can be the name of an endpoint, a policy or a plan. */
 export const checkWord = (what: 'endpoint' | 'policy' | 'plan', word: string): void => {
   if (!WORD.test(word)) {

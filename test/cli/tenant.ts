@@ -161,6 +161,8 @@ test('every wrong use is answered by one sentence that names the cure', async (t
     [['add', 'ann'], 1, /^berth: this tenant name is taken: "ann"; choose another one$/],
     [['add', 'Ann B'], 2, /must be 1 to 40 of a-z/],
     [['add', 'a'.repeat(26)], 2, /looks like a key/],
+    [['add', 'default'], 2, /the name "default" is that of docker's own context/],
+    [['show', 'default'], 1, /no such tenant: "default"/],
     [['add'], 2, /missing required argument 'name'/],
     [['add', 'b', '--expires', 'soon'], 2, /Write it as 90d, 12h, 30m or 45s/],
     [['add', 'b', '--policy', 'a b'], 2, /the policy "a b" must be/],
