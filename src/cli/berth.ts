@@ -72,7 +72,6 @@ export class Berth {
     this.log = log
     this.#tenancy = tenancy
     this.#tls = tls
-    this.#unsubscribe = config.log === 'silent' ? () => {} : logEvents(log)
     const stages = stagesOf(config, tenancy, this.#pools)
     const builds = new Builds()
     this.#listeners = new Listeners({
@@ -100,6 +99,8 @@ export class Berth {
         })
       },
     })
+    // last: what could not be made has nobody who would end this
+    this.#unsubscribe = config.log === 'silent' ? () => {} : logEvents(log)
   }
 
   /** How long what is under way may go on when it is stopped. */
@@ -107,10 +108,10 @@ export class Berth {
     return this.#config.drainSeconds
   }
 
-  /** @throws ListenError */
+  /** @throws ListenError; nothing is left of it then */
   async start(): Promise<void> {
     if (isWorker()) takeFromPrimary(this.#listeners.take)
-    else this.urls.push(...(await this.#listeners.listen(listenAddresses(this.#config))))
+    else await this.#listen()
     this.log.info({ listen: this.urls }, 'ready')
   }
 
@@ -121,11 +122,25 @@ export class Berth {
   async stop(now?: Promise<unknown>): Promise<void> {
     this.log.info({ seconds: this.#config.drainSeconds }, 'draining')
     const cut = await this.#listeners.drain(this.#config.drainSeconds * MS, now)
+    await this.#close()
+    this.log.info({ cut }, 'stopped')
+  }
+
+  async #listen(): Promise<void> {
+    try {
+      this.urls.push(...(await this.#listeners.listen(listenAddresses(this.#config))))
+    } catch (error) {
+      await this.#listeners.drain(0)
+      await this.#close()
+      throw error
+    }
+  }
+
+  async #close(): Promise<void> {
     this.#pools.close()
     this.#tls?.close()
     await this.#tenancy.close()
     this.#unsubscribe()
-    this.log.info({ cut }, 'stopped')
   }
 }
 

@@ -1,7 +1,10 @@
 /** `berth up`: what it takes from flags, variables and berth.yaml, and which engine it serves. */
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
+import { Berth } from '../../src/cli/berth.ts'
 import { up } from '../../src/cli/up.ts'
+import { readConfig } from '../../src/config/config.ts'
+import { exchanges } from '../../src/observe/events.ts'
 import { runProgram } from '../support/program.ts'
 import { rawClient } from '../support/raw-client.ts'
 import { RecordingEngine } from '../support/recording-engine.ts'
@@ -80,4 +83,20 @@ test('an engine that is no address is refused as serve refuses it', async (t) =>
       exitCode: 2,
       err: /^berth: engine: nonsense: expected unix:\/\/\/PATH, tcp:.* or tls:/,
     })
+})
+
+test('of a berth that finds its port taken nothing is left, so that the next one tells things once', async (t) => {
+  const engine = await RecordingEngine.start(t)
+  const flags = { engine: engine.url, anonymous: true, drainSeconds: 0 }
+  const first = await Berth.create(
+    readConfig({ env: {}, flags: { ...flags, listen: LISTEN, log: 'silent' } }),
+  )
+  await first.start()
+  t.teardown(() => first.stop())
+  const second = await Berth.create(
+    readConfig({ env: {}, flags: { ...flags, listen: first.urls, log: 'error' } }),
+  )
+  t.equal(exchanges.isHeard, true)
+  await t.rejects(second.start(), { code: 'EADDRINUSE' })
+  t.equal(exchanges.isHeard, false)
 })
