@@ -17,7 +17,7 @@ import { type Authority, initAuthority, openAuthority } from '../tenant/authorit
 import { chargeFor } from '../tenant/charge.ts'
 import { Gate, isUnlimited } from '../tenant/gate.ts'
 import { payerOf } from '../tenant/throttle.ts'
-import { parseEngineAddress } from '../upstream/address.ts'
+import { engineIdentity, parseEngineAddress } from '../upstream/address.ts'
 import { Pools } from '../upstream/pool.ts'
 import { namedEngines } from './engines.ts'
 import { naming } from './naming.ts'
@@ -160,7 +160,7 @@ const stagesOf = (config: Config, tenancy: Tenancy, pools: Pools): Stages => {
       if (isUnlimited(ofTenant) && isUnlimited(ofEngine)) return nothingToRelease
       return gate.enter({
         tenant: tenant.id,
-        engine: tenant.endpoint,
+        engine: engineIdentity(endpointOf(tenant).address),
         ofTenant,
         ofEngine,
         weight: charge.weight,

@@ -1,4 +1,5 @@
 /** Where an engine is, as people write it: `unix:///var/run/docker.sock`, `tcp://10.0.0.2:2375`, `tls://engine.example.com:2376`. */
+import ipaddr from 'ipaddr.js'
 
 /** Somebody behind TLS: where, whom to trust there, and what to show. Texts are PEM. */
 export interface TlsPeer {
@@ -38,3 +39,15 @@ export const authorityOf = ({ host, port }: { host: string; port: number }): str
 /** As `parseEngineAddress` reads it; certificates and keys are not told. */
 export const printEngineAddress = (address: EngineAddress): string =>
   address.kind === 'unix' ? `unix://${address.path}` : `${address.kind}://${authorityOf(address)}`
+
+const SLASHES = /\/(?:\.?\/)+/g
+
+/** One text for every spelling of an engine's address, and whoever dials it: what is counted per engine is kept under it. */
+export const engineIdentity = (address: EngineAddress): string => {
+  if (address.kind === 'unix') return address.path.replace(SLASHES, '/')
+  const { host, port } = address
+  return authorityOf({
+    host: ipaddr.isValid(host) ? ipaddr.process(host).toString() : host.toLowerCase(),
+    port,
+  })
+}

@@ -1,6 +1,10 @@
 /** Addresses of engines: what they say, and what is no address. */
 import { test } from 'tap'
-import { parseEngineAddress, printEngineAddress } from '../../src/upstream/address.ts'
+import {
+  engineIdentity,
+  parseEngineAddress,
+  printEngineAddress,
+} from '../../src/upstream/address.ts'
 
 test('an address says where and how', async (t) => {
   const rows = [
@@ -34,4 +38,16 @@ test('what is no address is refused with what would be one', async (t) => {
     'https://engine:2376',
   ])
     t.throws(() => parseEngineAddress(url), /expected unix:.*tcp:.*tls:/, url)
+})
+
+test('an engine is one, however its address is spelt', async (t) => {
+  const rows = [
+    ['unix:///run/docker.sock', 'unix:///run//docker.sock', 'unix:////run/././docker.sock'],
+    ['tcp://engine.test:2375', 'tcp://ENGINE.test:2375/', 'tcp://engine.test:02375'],
+    ['tls://[fd00::1]:2376', 'tls://[FD00:0:0::1]:2376/'],
+    ['tcp://10.0.0.2:2375', 'tcp://[::ffff:10.0.0.2]:2375'],
+  ]
+  const identities = rows.map((urls) => urls.map((url) => engineIdentity(parseEngineAddress(url))))
+  for (const [first, ...others] of identities) for (const other of others) t.equal(other, first)
+  t.equal(new Set(identities.flat()).size, rows.length, 'and each is another')
 })
