@@ -13,12 +13,12 @@ export interface Io {
 /** An error that a command reports and ends with: its message is all that the user sees. */
 export class CommandError extends Error {
   override readonly name = 'CommandError'
-  /** 2: the command was used wrongly. 1: what it wants cannot be had as things are. */
-  readonly exitCode: 1 | 2
+  /** 2: the command was used wrongly. 1: what it wants cannot be had as things are. 70: a process of its own found a bug. */
+  readonly exitCode: 1 | 2 | 70
 
   constructor(
     message: string,
-    { exitCode = 2, cause }: { exitCode?: 1 | 2; cause?: unknown } = {},
+    { exitCode = 2, cause }: { exitCode?: 1 | 2 | 70; cause?: unknown } = {},
   ) {
     super(message, cause === undefined ? undefined : { cause })
     this.exitCode = exitCode

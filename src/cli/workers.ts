@@ -87,13 +87,17 @@ class Deal {
   }
 }
 
+/** A worker that cannot start says why, and ends as one process alone would: so does the primary. */
+const exitCodeOf = (code: number | null): 1 | 2 | 70 => (code === 2 || code === 70 ? code : 1)
+
 /** Starts one worker; resolves when it is ready. */
 const start = (): Promise<Worker> =>
   new Promise((resolve, reject) => {
     const worker = cluster.fork()
     worker.once('message', () => resolve(worker))
-    worker.once('exit', (code) => {
-      reject(new CommandError(`a worker ended with code ${code} before it was ready`))
+    worker.once('exit', (code: number | null) => {
+      const says = `a worker ended with code ${code} before it was ready`
+      reject(new CommandError(says, { exitCode: exitCodeOf(code) }))
     })
   })
 

@@ -7,6 +7,7 @@ import { startEngine } from '../../fixtures/engine.ts'
 import { type Berth, type BerthOptions, startBerth } from '../support/berth.ts'
 import { until } from '../support/builds.ts'
 import { RawClient } from '../support/raw-client.ts'
+import { openTenancy } from '../support/tenancy.ts'
 
 const WORKERS = 3
 const EACH = 20
@@ -113,4 +114,15 @@ test('a socket file that a killed berth has left is no obstacle', async (t) => {
   t.teardown(() => berth.stop())
   t.equal(await ping(t, berth.urls[1]!), 'HTTP/1.1 200 OK')
   await t.rejects(startBerth(options), /another process listens there/)
+})
+
+test('workers that cannot start end as one process alone does', async (t) => {
+  const tenancy = await openTenancy(t)
+  const serve = ['serve', '--listen', 'tcp://127.0.0.1:0', '--workers', '2', '--store']
+  const [away, wrong] = await Promise.all([
+    tenancy.command(...serve, 'redis://127.0.0.1:1'),
+    tenancy.command(...serve, 'mysql://x'),
+  ])
+  t.match(away, { code: 1, stderr: /the store cannot be reached/ })
+  t.match(wrong, { code: 2, stderr: /the store URL cannot be used/ })
 })
