@@ -1,6 +1,6 @@
 /** What knows the tenants: store, seal, roster and the way to identify a request; or nobody to know. */
 import { X509Certificate } from 'node:crypto'
-import { accessSync, constants, mkdirSync, readFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Logger } from 'pino'
 import { type Config, ConfigError } from '../config/config.ts'
@@ -54,8 +54,9 @@ const checkSecret = async (store: Store, seal: Seal, path: string): Promise<void
 export const openRecords = async (
   config: Pick<Config, 'state' | 'store'>,
 ): Promise<{ store: Store; seal: Seal }> => {
-  prepareState(config.state)
   const path = join(config.state, 'secret')
+  // a store elsewhere, and a secret that is here: nothing is to be written, and a mounted secret cannot be
+  if (config.store === undefined || !existsSync(path)) prepareState(config.state)
   const seal = loadSeal(path)
   const store = await openStore(config.store ?? lmdbUrl(join(resolve(config.state), 'store')))
   try {

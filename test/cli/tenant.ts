@@ -1,6 +1,8 @@
 /** `berth tenant`: what operators type, what they read, and what the shell learns. */
-import { readdirSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { type Test, test } from 'tap'
 import { openRecords } from '../../src/cli/tenancy.ts'
 import { createRegistry } from '../../src/tenant/registry.ts'
@@ -10,6 +12,8 @@ import { RecordingEngine } from '../support/recording-engine.ts'
 import { startRedis } from '../support/redis.ts'
 import { openTenancy } from '../support/tenancy.ts'
 import { startTlsFront } from '../support/tls-front.ts'
+
+const MAIN = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url))
 
 /** Commands on records of the test's own. */
 const office = (t: Test) => {
@@ -217,6 +221,25 @@ test('a store is not opened with the secret of another', async (t) => {
     err: /belong to another secret than .*other\/secret; copy that file/,
   })
   t.equal((await runProgram(one, 'tenant', 'show', 'ann')).exitCode, 0)
+})
+
+test('a state folder that cannot be written will do where nothing has to be written to it', async (t) => {
+  const redis = await startRedis(t)
+  const folder = t.testdir()
+  const store = `redis://127.0.0.1:${redis.port}`
+  const env = { BERTH_STATE: folder, BERTH_STORE: store }
+  t.equal((await runProgram(env, 'tenant', 'add', 'ann')).exitCode, 0)
+  const readOnly = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+  const list = (env: Readonly<Record<string, string>>) =>
+    spawnSync(
+      'unshare',
+      ['--mount', 'sh', '-c', readOnly, folder, process.execPath, MAIN, 'tenant', 'list'],
+      { env: { PATH: process.env.PATH, ...env }, encoding: 'utf8' },
+    )
+  t.match(list(env), { status: 0, stdout: /ann/, stderr: '' })
+  t.match(list({ BERTH_STATE: folder }), { status: 2, stderr: /cannot be written \(EROFS\)/ })
+  rmSync(join(folder, 'secret'))
+  t.match(list(env), { status: 2, stderr: /cannot be written \(EROFS\)/ })
 })
 
 test('each help says how the command is used', async (t) => {
