@@ -26,14 +26,14 @@ const POLL_MS = 2000
 const DNS_NAME = /DNS:([^,\s]+)/g
 const COMMON_NAME = /^CN=(.+)$/m
 
-/** Another one where a file has changed, has come or has gone. */
+/** Another one where a file has changed, its owner or rights have (which ctime tells), or it has come or gone. */
 const stampOf = (source: CertificateSource): string =>
   source.kind === 'text' ? '' : [source.certificate, source.key].map(stampOfFile).join(' ')
 
 const stampOfFile = (path: string): string => {
   try {
-    const { mtimeMs, size, ino, mode } = statSync(path)
-    return `${mtimeMs} ${size} ${ino} ${mode}`
+    const { mtimeMs, ctimeMs, size, ino } = statSync(path)
+    return `${mtimeMs} ${ctimeMs} ${size} ${ino}`
   } catch (error) {
     return String((error as NodeJS.ErrnoException).code)
   }
