@@ -12,6 +12,9 @@ const MOUNT_POINT = '/berth'
 const NO_PROGRAM = '/dev/null'
 const JSON_TYPE = 'application/json'
 
+/** Engines say so of the version that a request speaks (moby, api/server/middleware/version.go). */
+const OTHER_VERSION = /client version \S+ is too (?:new|old)/
+
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
 
 const unable = (what: string, { status, body }: EngineAnswer): Failure =>
@@ -113,8 +116,8 @@ export const prepare = async (
       contentType: JSON_TYPE,
       body: json({ Name: name, Labels: Object.fromEntries(labels), DriverOpts: options }),
     })
-    // a version that the engine does not speak: it says so itself to the create that follows
-    if (answer.status === 400) return
+    // it says so itself to the create that follows
+    if (answer.status === 400 && OTHER_VERSION.test(answer.body.toString())) return
     if (answer.status !== 201) throw unable(`the volume ${name} could not be made`, answer)
   }
   if (least === undefined) return
