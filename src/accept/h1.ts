@@ -8,6 +8,7 @@ import { parseFound } from '../wire/parse-request.ts'
 import { HeadReader, NEED_MORE } from '../wire/read-head.ts'
 import { admit } from './admit.ts'
 import { type Carrier, H1Exchange, refusal } from './h1-exchange.ts'
+import { linger } from './linger.ts'
 import { PREFACE, sniff } from './sniff.ts'
 
 /** What a connection needs to know of the listeners it belongs to. */
@@ -38,15 +39,12 @@ export interface Limits {
 
 /** A client's FIN after an ordinary request means that it has gone (Go cancels the handler): it gets this long to be wrong. */
 const FAREWELL_MS = 500
-/** How long and how much of an unwanted body is read and thrown away, so that the refusal is not lost in a reset. */
-const LINGER_MS = 2000
-const LINGER_BYTES = 1 << 20
 /** So much of the requests behind one that is under way is read, as only who reads hears that a client has gone. */
 const AHEAD_BYTES = 16384
 const NOTHING = Buffer.alloc(0)
 const MS = 1000
 
-type State = 'fresh' | 'idle' | 'head' | 'busy' | 'lingering' | 'closed'
+type State = 'fresh' | 'idle' | 'head' | 'busy' | 'closed'
 
 export class H1Connection implements Receiver, Carrier {
   readonly facts: Connection
@@ -58,7 +56,6 @@ export class H1Connection implements Receiver, Carrier {
   #since: number
   #exchange: H1Exchange | undefined
   #sniffed = ''
-  #lingered = 0
   /** What has come behind the request that is under way. */
   #ahead: Buffer = NOTHING
   #timer: NodeJS.Timeout | undefined
@@ -93,10 +90,6 @@ export class H1Connection implements Receiver, Carrier {
     switch (this.#state) {
       case 'busy':
         this.#readAhead(bytes)
-        return
-      case 'lingering':
-        this.#lingered += bytes.length
-        if (this.#lingered > LINGER_BYTES) this.conduit.destroy()
         return
       case 'closed':
         return
@@ -213,7 +206,7 @@ export class H1Connection implements Receiver, Carrier {
     this.#giveBack()
     const { conduit } = this
     if (!reusable || this.isDraining || (conduit.hasEnded && !conduit.hasUnread)) {
-      this.#linger()
+      this.#leave()
       return
     }
     this.#state = 'idle'
@@ -228,16 +221,11 @@ export class H1Connection implements Receiver, Carrier {
     if (this.#state === 'idle' && !this.conduit.hasFinished) this.conduit.flow()
   }
 
-  /** Half-closes, and reads what still comes for a while: closing on unread bytes would reset the answer away. */
-  #linger(): void {
+  /** Serves nothing more, and closes so that what was answered arrives. */
+  #leave(): void {
     if (this.#state === 'closed') return
-    this.#state = 'lingering'
-    const { conduit } = this
-    conduit.receiver = this
-    conduit.finish()
-    if (conduit.hasEnded) return
-    conduit.flow()
-    this.#timer = setTimeout(() => conduit.destroy(), LINGER_MS)
+    this.#state = 'closed'
+    linger(this.conduit)
   }
 
   /** Who is not read is never heard to go: so he has a limit, unless he waits for a switch and all is of a stream to come. */
@@ -260,7 +248,7 @@ export class H1Connection implements Receiver, Carrier {
         true,
       ),
     )
-    this.#linger()
+    this.#leave()
   }
 
   // === ends ===
@@ -301,6 +289,6 @@ export class H1Connection implements Receiver, Carrier {
   /** No further request: an idle connection closes now, a busy one after its exchange. */
   drain(): void {
     // what was on its way already is thrown away: nobody could be told what became of it
-    if (this.#state === 'idle' || this.#state === 'fresh') this.#linger()
+    if (this.#state === 'idle' || this.#state === 'fresh') this.#leave()
   }
 }

@@ -1,12 +1,7 @@
 /** The last words on an HTTP/2 connection, said so that they arrive. */
 import type { Conduit } from '../transport/conduit.ts'
 import { FRAME, FRAME_HEAD_BYTES } from './h2-frames.ts'
-import { linger, type Patience } from './linger.ts'
-
-const PATIENCE: Patience = { ms: 2000, bytes: 1 << 20 }
-
-/** Half-closes, and throws away what still comes. */
-export const leave = (conduit: Conduit): void => linger(conduit, PATIENCE)
+import { linger } from './linger.ts'
 
 /** RFC 9113 6.8: the last stream that was or may be processed, of which there is none; then why. */
 const GOAWAY_BYTES = 8
@@ -18,5 +13,5 @@ export const dismiss = (conduit: Conduit, errorCode: number): void => {
   goaway[3] = FRAME.GOAWAY
   goaway.writeUInt32BE(errorCode, goaway.length - 4)
   conduit.send(goaway)
-  leave(conduit)
+  linger(conduit)
 }

@@ -1,8 +1,8 @@
 /** A conduit as the stream that node:http2 speaks over, with a guard between them. */
 import { Duplex } from 'node:stream'
 import type { Conduit, Receiver } from '../transport/conduit.ts'
-import { leave } from './h2-farewell.ts'
 import type { H2Guard } from './h2-guard.ts'
+import { linger } from './linger.ts'
 import { PREFACE } from './sniff.ts'
 
 type Done = (error?: Error | null) => void
@@ -89,7 +89,7 @@ export class H2Wire extends Duplex implements Receiver {
   }
 
   override _destroy(error: Error | null, done: Done): void {
-    leave(this.#conduit)
+    linger(this.#conduit)
     done(error)
   }
 }

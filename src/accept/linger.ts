@@ -7,8 +7,11 @@ export interface Patience {
   readonly bytes: number
 }
 
+/** Enough for what is on its way of a body that nobody wants. */
+const USUAL: Patience = { ms: 2000, bytes: 1 << 20 }
+
 /** Half-closes, and reads what still comes for a while. */
-export const linger = (conduit: Conduit, { ms, bytes: most }: Patience): void => {
+export const linger = (conduit: Conduit, { ms, bytes: most }: Patience = USUAL): void => {
   if (conduit.isGone) return
   let lingered = 0
   const timer = setTimeout(() => conduit.destroy(), ms)
