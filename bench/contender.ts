@@ -59,9 +59,17 @@ const configFile = (
   return file
 }
 
-const haproxyWith = ({ tls }: Place, threads: number) => ({
-  threads: String(threads),
-  ssl: tls === undefined ? '' : `ssl crt ${tls.both}`,
+const haproxy = (
+  config: string,
+  threads = 1,
+): Pick<Contender, 'command' | 'lacks' | 'version'> => ({
+  command: (place) => {
+    const ssl = place.tls === undefined ? '' : `ssl crt ${place.tls.both}`
+    const file = configFile(config, place, { threads: String(threads), ssl })
+    return { file: 'haproxy', args: ['-db', '-f', file] }
+  },
+  lacks: lacks(),
+  version: () => versionFrom('haproxy', '-v'),
 })
 
 const nginxTls = ({ tls }: Place) =>
@@ -190,23 +198,13 @@ export const CONTENDERS: readonly Contender[] = [
   {
     name: 'haproxy',
     what: 'nbthread 1, http-reuse always',
-    command: (place) => ({
-      file: 'haproxy',
-      args: ['-db', '-f', configFile('haproxy.cfg', place, haproxyWith(place, 1))],
-    }),
-    lacks: lacks(),
-    version: () => versionFrom('haproxy', '-v'),
+    ...haproxy('haproxy.cfg'),
   },
   {
     name: 'haproxy-2',
     what: 'HAProxy with nbthread 2',
-    command: (place) => ({
-      file: 'haproxy',
-      args: ['-db', '-f', configFile('haproxy.cfg', place, haproxyWith(place, 2))],
-    }),
-    lacks: lacks(),
+    ...haproxy('haproxy.cfg', 2),
     isNamedOnly: true,
-    version: () => versionFrom('haproxy', '-v'),
   },
   {
     name: 'nginx',
@@ -272,13 +270,8 @@ export const CONTENDERS: readonly Contender[] = [
   {
     name: 'haproxy-tcp',
     what: 'HAProxy in TCP mode, nbthread 1',
-    command: (place) => ({
-      file: 'haproxy',
-      args: ['-db', '-f', configFile('haproxy-tcp.cfg', place)],
-    }),
-    lacks: lacks(),
+    ...haproxy('haproxy-tcp.cfg'),
     isNamedOnly: true,
-    version: () => versionFrom('haproxy', '-v'),
   },
   {
     name: 'node-splice',
