@@ -1,19 +1,19 @@
 /** Several workers: who gets which connection, and what happens when one of them dies. */
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
 import { startEngine } from '../../fixtures/engine.ts'
 import { type Berth, type BerthOptions, startBerth } from '../support/berth.ts'
 import { until } from '../support/builds.ts'
+import { childrenOf } from '../support/processes.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { openTenancy } from '../support/tenancy.ts'
 
 const WORKERS = 3
 const EACH = 20
 
-const workersOf = ({ pid }: Berth): number[] =>
-  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number)
+const workersOf = ({ pid }: Berth): number[] => childrenOf(pid)
 
 const socketsOf = (pid: number): number =>
   readdirSync(`/proc/${pid}/fd`).filter((fd) => {
@@ -31,8 +31,22 @@ const connected = async (t: Test, url: string): Promise<RawClient> => {
   return client
 }
 
-const many = (t: Test, url: string, count: number): Promise<RawClient[]> =>
-  Promise.all(Array.from({ length: count }, () => connected(t, url)))
+/**
+ * As many connections for each worker, by one door. None is on its way any more: what a worker has not taken when it dies
+ * is dealt to another one.
+ */
+const connectAll = async (t: Test, berth: Berth, url: string) => {
+  const workers = workersOf(berth)
+  const before = workers.map(socketsOf)
+  const primary = socketsOf(berth.pid)
+  const count = workers.length * EACH
+  const clients = await Promise.all(Array.from({ length: count }, () => connected(t, url)))
+  const held = () => workers.map((pid, at) => socketsOf(pid) - before[at]!)
+  const all = async () => held().reduce((sum, more) => sum + more) === count
+  await until('with the workers', all)
+  await until('gone from the primary', async () => socketsOf(berth.pid) === primary)
+  return { clients, held: held() }
+}
 
 /** How a ping on a new connection is answered. */
 const ping = async (t: Test, url: string): Promise<string> => {
@@ -60,17 +74,9 @@ const setUp = async (t: Test): Promise<Omit<BerthOptions, 'engine'> & { engine: 
 test('workers have as many connections each, by every door', async (t) => {
   const berth = await startBerth(await setUp(t))
   t.teardown(() => berth.stop())
-  const workers = workersOf(berth)
-  t.equal(workers.length, WORKERS)
   for (const url of berth.urls) {
-    const before = workers.map(socketsOf)
-    const primary = socketsOf(berth.pid)
-    await many(t, url, WORKERS * EACH)
-    const more = () => workers.map((pid, at) => socketsOf(pid) - before[at]!)
-    const all = async () => more().reduce((sum, count) => sum + count) === WORKERS * EACH
-    await until('with the workers', all)
-    t.strictSame(more(), Array(WORKERS).fill(EACH), url)
-    await until('gone from the primary', async () => socketsOf(berth.pid) === primary)
+    const { held } = await connectAll(t, berth, url)
+    t.strictSame(held, Array(WORKERS).fill(EACH), url)
     t.equal(await ping(t, url), 'HTTP/1.1 200 OK')
   }
 })
@@ -78,9 +84,8 @@ test('workers have as many connections each, by every door', async (t) => {
 test('a worker that dies takes its own connections with it, and is replaced', async (t) => {
   const berth = await startBerth(await setUp(t))
   t.teardown(() => berth.stop())
-  const clients = await many(t, berth.url, WORKERS * EACH)
+  const { clients } = await connectAll(t, berth, berth.url)
   const [first = 0, ...others] = workersOf(berth)
-  await until('with the first', async () => socketsOf(first) >= EACH)
   process.kill(first, 'SIGKILL')
   const ended = () => clients.filter(({ end }) => end !== undefined).length
   await until('cut', async () => ended() >= EACH)

@@ -1,14 +1,14 @@
 /** What clients see when the engine dies, and what the engine keeps when clients do. */
-import { execFile } from 'node:child_process'
+import { type ChildProcess, execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { Agent, get } from 'node:http'
-import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { type Test, test } from 'tap'
 import { docker, type Host, startDocker } from '../../fixtures/docker.ts'
 import { openTerminal } from '../../fixtures/terminal.ts'
 import { startPair, succeed } from '../support/docker.ts'
+import { childrenOf } from '../support/processes.ts'
 
 const run = promisify(execFile)
 
@@ -37,18 +37,33 @@ const soon = async (
   t.ok(await holds(), claim)
 }
 
-/** Starts a command and resolves once it has shown `mark`; its end resolves `ended`. */
+/** Starts a command and resolves once it has shown `mark`, on either output; its end resolves `ended`. */
 const started = async (host: Host, args: readonly string[], mark: string) => {
   const command = await startDocker(host, args)
-  const stderr = text(command.stderr)
-  const ended = once(command, 'close').then(async ([code]) => ({ code, stderr: await stderr }))
-  let shown = ''
-  for await (const chunk of command.stdout.iterator({ destroyOnReturn: false })) {
-    shown += chunk
-    if (shown.includes(mark)) break
-  }
-  command.stdout.resume()
+  let stderr = ''
+  const shown = new Promise<void>((resolve) => {
+    let all = ''
+    const read = (chunk: Buffer): void => {
+      all += chunk
+      if (all.includes(mark)) resolve()
+    }
+    command.stdout.on('data', read)
+    command.stderr.on('data', read).on('data', (chunk) => {
+      stderr += chunk
+    })
+  })
+  const ended = once(command, 'close').then(([code]) => ({ code, stderr }))
+  if (mark !== NOTHING) await Promise.race([shown, ended])
   return { command, ended }
+}
+
+/** The mark of a command that shows nothing before it ends. */
+const NOTHING = ''
+
+/** As a machine that loses its power: docker and its plugin at once, so that neither takes leave. */
+const kill = ({ pid }: ChildProcess): void => {
+  const id = pid ?? 0
+  for (const each of [...childrenOf(id), id]) process.kill(each, 'SIGKILL')
 }
 
 const TICKING = ['--init', 'busybox', 'sh', '-c', 'echo ready; exec sleep 1000']
@@ -108,19 +123,19 @@ test('a client that is killed leaves no connection to the engine', async (t) => 
   await succeed(engine, ['run', '-d', '--name', 'target', ...TICKING])
   const context = t.testdir({ Dockerfile: 'FROM busybox\nRUN sleep 1000\n' })
   // How many streams to the engine each of them holds; berth may keep more connections, for the next request.
-  const clients: readonly (readonly [streams: number, args: readonly string[]])[] = [
-    [1, ['logs', '-f', 'target']],
-    [1, ['events']],
-    [1, ['wait', 'target']],
-    [1, ['stats', 'target']],
+  const clients: readonly (readonly [streams: number, args: readonly string[], mark: string])[] = [
+    [1, ['logs', '-f', 'target'], 'ready'],
+    [1, ['events', '--since', '0'], 'create'],
+    [1, ['wait', 'target'], NOTHING],
+    [1, ['stats', 'target'], 'target'],
     // Its wait may end in good order, with the container, and leave a connection worth keeping.
-    [1, ['run', '--rm', '-i', 'busybox', 'cat']],
-    [2, ['build', '--no-cache', '--progress', 'plain', context]],
+    [1, ['run', '--rm', '-i', 'busybox', 'sh', '-c', 'echo ready; cat'], 'ready'],
+    [2, ['build', '--no-cache', '--progress', 'plain', context], 'RUN sleep 1000'],
   ]
   const TOGETHER = 3
-  for (const [streams, args] of clients) {
-    const children = await Promise.all(
-      Array.from({ length: TOGETHER }, () => startDocker(berth, args)),
+  for (const [streams, args, mark] of clients) {
+    const all = await Promise.all(
+      Array.from({ length: TOGETHER }, () => started(berth, args, mark)),
     )
     await soon(
       t,
@@ -130,7 +145,7 @@ test('a client that is killed leaves no connection to the engine', async (t) => 
     )
     await delay(1000) // whatever else it opens
     const during = await connections(engine.socket)
-    for (const child of children) child.kill('SIGKILL')
+    for (const { command } of all) kill(command)
     await soon(t, `docker ${args[0]} is not any more`, async () => {
       return (await connections(engine.socket)) <= during - TOGETHER * streams
     })
