@@ -1,5 +1,7 @@
 /** How long a run will take: arithmetic with round figures of two cores, made before anything is started. */
+import { CORE, type Contender } from './contender.ts'
 import {
+  CALIBRATIONS,
   MOMENT_SECONDS,
   type Scale,
   scaledFor,
@@ -18,6 +20,7 @@ const SETTLE_SECONDS = 1
 const MICRO_SECONDS = 1.4
 
 type Jit = { readonly isJit?: boolean | undefined }
+type Named = Jit & Pick<Contender, 'name' | 'isNamedOnly'>
 
 /** One run of one contender. */
 const secondsOfRun = (workload: Workload, scale: Scale, contender: Jit): number => {
@@ -30,18 +33,24 @@ const secondsOfRun = (workload: Workload, scale: Scale, contender: Jit): number 
   return before + warmup + seconds
 }
 
+/** Whoever drowns in a fixed rate is measured once: on every machine so far, all but the core and the guests. */
+const roundsFor = ({ atHalfLoad }: Workload, { name, isNamedOnly }: Named, rounds: number) =>
+  atHalfLoad && !isNamedOnly && !CORE.has(name) ? 1 : rounds
+
 /** @param contenders who take part */
 export const secondsOf = (
   workload: Workload,
   scale: Scale,
   rounds: number,
-  contenders: readonly Jit[],
+  contenders: readonly Named[],
 ): number => {
-  // a fixed rate is found by measuring two of them once
-  const calibrating: Jit[] = workload.atHalfLoad ? [{ isJit: true }, {}] : []
-  const once = (sum: number, contender: Jit): number =>
-    sum + START_SECONDS + secondsOfRun(workload, scale, contender)
-  return rounds * contenders.reduce(once, 0) + calibrating.reduce(once, 0)
+  const once = (contender: Jit): number => START_SECONDS + secondsOfRun(workload, scale, contender)
+  // a fixed rate is found by measuring two of them
+  const calibrating = workload.atHalfLoad ? CALIBRATIONS * (once({ isJit: true }) + once({})) : 0
+  return contenders.reduce(
+    (sum, contender) => sum + roundsFor(workload, contender, rounds) * once(contender),
+    calibrating,
+  )
 }
 
 export const microSecondsOf = (benches: number, rounds: number): number =>

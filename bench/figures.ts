@@ -125,3 +125,15 @@ export const median = (values: readonly number[]): number | undefined => {
 
 export const medianOf = (runs: readonly Figures[], name: FigureName): number | undefined =>
   median(runs.flatMap((run) => run[name] ?? []))
+
+/** Who does less than this part of a fixed rate drowns in it: to measure it once is enough. */
+const DROWNS = 0.75
+
+/** Why a contender is not to be asked again at a rate, if it is not. @param rate requests a second, where it is fixed */
+export const drowned = (
+  { perSecond = 0 }: Figures,
+  rate: number | undefined,
+): string | undefined =>
+  rate === undefined || perSecond >= DROWNS * rate
+    ? undefined
+    : `it does ${perSecond.toFixed(0)} of ${rate.toFixed(0)} requests/s`

@@ -6,7 +6,7 @@ import type { MicroFigures } from './micro/time.ts'
 import { RESULTS, SOURCES } from './places.ts'
 import { bars, curves, SHARES } from './plot.ts'
 import type { Placement } from './process.ts'
-import { PART_NAMES, type ProfileResults } from './profile.ts'
+import { PART_NAMES, type Part, type Profile, type ProfileResults } from './profile.ts'
 import { type Machine, type Result, readResults } from './results.ts'
 import { cellsOf, leadingFigure } from './table.ts'
 import { judgements, unjudged } from './targets.ts'
@@ -184,6 +184,30 @@ const tailSection = (results: readonly Result[], { collections = [] }: ProfileRe
     ]
   })
 
+/** What a second worker costs, beside what a second thread costs elsewhere on the same cores, where it costs too much. */
+const secondWorkerSection = (results: readonly Result[], profiles: ProfileResults): string[] => {
+  const result = results.find(({ workload }) => workload === 'workers')
+  const missed = judgements(results).some((one) => one.workload === 'workers' && !one.holds)
+  const [berth, berth2, haproxy, haproxy2] = ['berth', 'berth-2', 'haproxy', 'haproxy-2'].map(
+    (name) =>
+      medianOf(
+        result?.contenders.find((contender) => contender.name === name)?.runs ?? [],
+        'cpuUsPerRequest',
+      ),
+  )
+  const [one, two] = ['berth', 'berth-2'].map((name) => profileOf(profiles, 'workers', name))
+  if (!missed || one === undefined || two === undefined) return []
+  if (!berth || !berth2 || !haproxy || !haproxy2) return []
+  const part = ({ cpuUs, percent }: Profile, name: Part) => (cpuUs * percent[name]) / 100
+  const more = (name: Part) => (part(two, name) - part(one, name)).toFixed(1)
+  return [
+    '`workers`: the client and the engine have a part of the same cores. Two of a contender take turns with them, and sleep and wake where ' +
+      `one alone finds work whenever it looks. A second thread of HAProxy makes a request ${(haproxy2 / haproxy).toFixed(2)} x as dear, a second worker of ` +
+      `berth ${(berth2 / berth).toFixed(2)} x; of the ${(two.cpuUs - one.cpuUs).toFixed(1)} us that it adds by sampling, ${more('kernel')} are the kernel's and ` +
+      `${more('own JavaScript')} berth's own JavaScript's.`,
+  ]
+}
+
 const profileSection = ({ profiles, command, date }: ProfileResults): string =>
   [
     '### Where the time goes',
@@ -259,6 +283,7 @@ const page = (
     targetsOf(results),
     ...(profiles === undefined ? [] : obstacleSection(results, profiles)),
     ...(profiles === undefined ? [] : tailSection(results, profiles)),
+    ...(profiles === undefined ? [] : secondWorkerSection(results, profiles)),
     '## Contenders',
     contendersOf(results),
     '## Workloads',

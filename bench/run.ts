@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import { tlsIsMissing } from './certificate.ts'
 import { CONTENDERS, CORE, type Present, presentOf, takesPart } from './contender.ts'
 import { microSecondsOf, secondsOf } from './estimate.ts'
-import { type Figures, type Histogram, median, merged } from './figures.ts'
+import { drowned, type Figures, type Histogram, median, merged } from './figures.ts'
 import { interleaved, measure } from './measure.ts'
 import { MICRO, type MicroName, measureMicro } from './micro.ts'
 import { QUICK_RESULTS, RESULTS } from './places.ts'
@@ -11,6 +11,7 @@ import { placementHere } from './process.ts'
 import { type ContenderResult, type Result, thisMachine, writeResult } from './results.ts'
 import { tableOf } from './table.ts'
 import {
+  CALIBRATIONS,
   SCALES,
   type Scale,
   scaledFor,
@@ -32,6 +33,7 @@ const QUICK: ReadonlySet<string> = new Set([
   ...CONTENDERS.filter(({ isNamedOnly }) => isNamedOnly).map(({ name }) => name),
 ])
 const MICRO_ROUNDS = 3
+const QUICK_ROUNDS = 3
 
 interface Plan {
   /** Everything there is, and not what was named. */
@@ -56,18 +58,19 @@ const halfLoad = async (plan: Plan): Promise<number> => {
   )
   if (saturating === undefined || yardsticks.length === 0)
     throw new Error('nothing to calibrate by')
-  const rates: number[] = []
-  for (const { contender } of yardsticks) {
+  const seen = yardsticks.map(({ contender }) => ({ contender, rates: [] as number[] }))
+  await interleaved(seen, CALIBRATIONS, async ({ contender, rates }) => {
     const { figures } = await measure(contender, saturating, plan.scale)
     rates.push(figures.perSecond ?? 0)
-  }
-  return Math.min(...rates) / 2
+  })
+  return Math.min(...seen.map(({ rates }) => median(rates) ?? 0)) / 2
 }
 
 interface Collected {
   readonly present: Present
   readonly runs: Figures[]
   readonly histograms: Histogram[]
+  /** Why it is not measured any more. */
   failure: string | undefined
 }
 
@@ -82,6 +85,7 @@ const runOnce = async (
     const { figures, histogram } = await measure(entry.present.contender, workload, scale, rate)
     entry.runs.push(figures)
     entry.histograms.push(histogram)
+    entry.failure = drowned(figures, rate)
   } catch (error) {
     // A contender that fails is reported, not hidden, and does not end the run
     const { stderr, message } = error as { stderr?: string; message: string }
@@ -101,7 +105,11 @@ const resultOf = ({ present, runs, histograms, failure }: Collected): ContenderR
 const fieldOf = (workload: Workload, { present, isAll }: Plan): Present[] =>
   present.filter(({ contender }) => takesPart(contender, workload, isAll))
 
-const roundsOf = (workload: Workload, plan: Plan): number => plan.rounds ?? workload.rounds
+/** A workload that was asked for by name has five rounds at least. */
+const NAMED_ROUNDS = 5
+
+const roundsOf = ({ rounds }: Workload, plan: Plan): number =>
+  plan.rounds ?? (plan.isAll ? rounds : Math.max(NAMED_ROUNDS, rounds))
 
 const runWorkload = async (workload: Workload, plan: Plan): Promise<void> => {
   const started = performance.now()
@@ -170,7 +178,7 @@ const planOf = (
   return {
     isAll: names.length === 0,
     scale: quick ? SCALES.quick : plain,
-    rounds: rounds ?? (quick ? 3 : undefined) ?? (names.length > 0 ? 5 : undefined),
+    rounds: rounds ?? (quick ? QUICK_ROUNDS : undefined),
     present,
     missing,
     folder: quick ? QUICK_RESULTS : RESULTS,

@@ -95,7 +95,7 @@ export const TARGETS: readonly (Target | Floor | Range)[] = [
     contender: 'berth-2',
     figure: 'cpuUsPerRequest',
     what: 'CPU a request with two workers',
-    bounds: { berth: 1.1 },
+    bounds: { berth: 1.1, 'haproxy-2': 1 },
   },
   {
     workload: 'workers',

@@ -17,7 +17,7 @@ import { makeCertificate } from '../../bench/certificate.ts'
 import { pausesIn } from '../../bench/collections.ts'
 import { CONTENDERS, type Contender, takesPart } from '../../bench/contender.ts'
 import { microSecondsOf, secondsOf } from '../../bench/estimate.ts'
-import { type Figures, median, merged, percentile } from '../../bench/figures.ts'
+import { drowned, type Figures, median, merged, percentile } from '../../bench/figures.ts'
 import { allocatedIn, callsIn, worsened } from '../../bench/guard.ts'
 import { interleaved, load, measure, type Standing, standing } from '../../bench/measure.ts'
 import { MICRO } from '../../bench/micro.ts'
@@ -180,6 +180,14 @@ test('a fixed rate is not exceeded, and its requests are counted', async (t) => 
   const { seconds } = scaledFor(workload, SCALES.smoke, {})
   // how many come through is up to the machine; that it is not more than was asked for is up to the harness
   t.ok(counted > 0 && counted < 2000 * seconds + 60, `${counted} requests`)
+})
+
+test('who drowns in a fixed rate is not asked again, and who only falls behind is', (t) => {
+  const at = (perSecond: number) => ({ perSecond }) as Figures
+  t.equal(drowned(at(7400), 10_000), 'it does 7400 of 10000 requests/s')
+  t.equal(drowned(at(7600), 10_000), undefined)
+  t.equal(drowned(at(1), undefined), undefined, 'no rate is too high where there is none')
+  t.end()
 })
 
 test('wrong answers fail a run', async (t) => {
