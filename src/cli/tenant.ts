@@ -5,6 +5,7 @@ import { isKeyShaped } from '../tenant/key.ts'
 import type { Keyed, Registry } from '../tenant/registry.ts'
 import type { HostKey, Tenant } from '../tenant/tenant.ts'
 import { parseEngineAddress } from '../upstream/address.ts'
+import { unknownAmong } from './given.ts'
 import { CommandError, type Io } from './io.ts'
 import { inOffice, type Office } from './operator.ts'
 import { duration, durationOption, onRecords, type RecordFlags } from './options.ts'
@@ -95,9 +96,11 @@ const add = (io: Io, name: string, flags: AddFlags): Promise<void> => {
   checkEngine(flags.endpoint)
   const hostKey = hostKeyOf(flags) ?? undefined
   const { endpoint, policy, plan, label, expires } = flags
-  return inOffice(io, flags, async ({ registry }) => {
+  return inOffice(io, flags, async ({ config, registry }) => {
     const expiresAt = after(expires)
+    const unknown = unknownAmong(flags, config)
     const keyed = await registry.add({ name, endpoint, policy, plan, hostKey, label, expiresAt })
+    for (const what of unknown) io.err(`berth: ${what}`)
     printKey(io, flags, keyed, `Tenant "${name}" has been added.`)
   })
 }
@@ -146,9 +149,12 @@ const change = (io: Io, name: string, flags: ChangeFlags): Promise<void> => {
     throw new CommandError(
       'nothing to change: give --endpoint, --policy, --plan, --host-key or --no-host-key',
     )
-  return inOffice(io, flags, async ({ registry }) =>
-    print(io, flags, await registry.change(name, wanted), `Tenant "${name}" has been changed.`),
-  )
+  return inOffice(io, flags, async ({ config, registry }) => {
+    const unknown = unknownAmong(flags, config)
+    const changed = await registry.change(name, wanted)
+    for (const what of unknown) io.err(`berth: ${what}`)
+    print(io, flags, changed, `Tenant "${name}" has been changed.`)
+  })
 }
 
 const rotate = (io: Io, name: string, flags: RotateFlags): Promise<void> =>

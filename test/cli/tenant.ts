@@ -203,6 +203,31 @@ test('every wrong use is answered by one sentence that names the cure', async (t
   })
 })
 
+test('who is given what the configuration does not have is served nothing: the operator hears of it', async (t) => {
+  const { tenant } = office(t)
+  const file = join(t.testdir(), 'berth.yaml')
+  writeFileSync(
+    file,
+    'policies: { ci: { extends: dedicated } }\nplans: { small: {} }\nendpoints: { lab: tcp://127.0.0.1:1 }\n',
+  )
+  const right = ['--policy', 'ci', '--plan', 'small', '--endpoint', 'lab', '--config', file]
+  t.match(await tenant('add', 'ann', ...right), { exitCode: 0, err: '' })
+  const wrong = ['--policy', 'cj', '--plan', 'smal', '--endpoint', 'labs', '--config', file]
+  for (const what of [
+    ['add', 'ben'],
+    ['change', 'ann'],
+  ]) {
+    const { exitCode, err } = await tenant(...what, ...wrong)
+    t.equal(exitCode, 0, 'a berth elsewhere may have them')
+    t.match(err, /no endpoint is called "labs" in this configuration \(there are default, lab\)/)
+    t.match(err, /no policy is called "cj" .* \(there are dedicated, shared, open, ci\)/)
+    t.match(err, /no plan is called "smal" .* \(there are default, small\).*answers 503/)
+  }
+  writeFileSync(file, 'policies: { ci: { extends: none } }\n')
+  t.match(await tenant('add', 'cid', '--config', file), { exitCode: 2, out: '', err: /policies/ })
+  t.match(await tenant('show', 'cid'), { exitCode: 1 }, 'nothing was written')
+})
+
 test('a state folder may have any name', async (t) => {
   const folder = join(t.testdir(), 'a 100% #1? %41')
   t.equal((await runProgram({ BERTH_STATE: folder }, 'tenant', 'add', 'ann')).exitCode, 0)
