@@ -9,6 +9,7 @@ import { type Test, test } from 'tap'
 import { docker } from '../../fixtures/docker.ts'
 import { engineFolder } from '../../fixtures/engine.ts'
 import { until } from '../support/builds.ts'
+import { plainEnvironment } from '../support/environment.ts'
 
 const MAIN = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url))
 /** A network of its own, and nothing at /var/run/docker.sock. */
@@ -31,7 +32,7 @@ const startUp = async (t: Test): Promise<Up> => {
   const child = spawn('unshare', [...alone, ...command], {
     detached: true,
     stdio: ['ignore', 'pipe', 'ignore'],
-    env: { ...process.env, BERTH_STATE: state },
+    env: { ...plainEnvironment(), BERTH_STATE: state },
   })
   t.teardown(() => rmSync(state, { recursive: true, force: true }))
   return { child, url, pidFile: join(state, 'engine', 'pid') }
