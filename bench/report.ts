@@ -140,13 +140,17 @@ const partCell = (us: number): string => (us < 0.005 ? '' : us.toFixed(2))
 const profileOf = ({ profiles }: ProfileResults, workload: string, contender?: string) =>
   profiles.find((one) => one.workload === workload && one.contender === contender)
 
-/** What is left of the missed targets when berth's own code costs nothing, and when the runtime does not either. */
+/**
+ * What is left of the missed targets when berth's own code costs nothing, and when the runtime does not either. Of a
+ * profile only the shares are taken where they will do: it is one run of each, at a moment of its own.
+ */
 const obstacles = (results: readonly Result[], profiles: ProfileResults): string[][] =>
-  judgements(results).flatMap(({ workload, own, other, what, target, measured, holds }) => {
+  judgements(results).flatMap((judgement) => {
+    const { workload, own, other, what, target, measured, holds, cpuRatio } = judgement
     const [mine, theirs] = [own, other].map((name) => profileOf(profiles, workload, name))
     if (holds || mine === undefined || theirs === undefined) return []
-    const ratio = (percent: number) =>
-      `${((mine.cpuUs * percent) / 100 / theirs.cpuUs).toFixed(2)} x`
+    const whole = cpuRatio ?? mine.cpuUs / theirs.cpuUs
+    const ratio = (percent: number) => `${((whole * percent) / 100).toFixed(2)} x`
     const { kernel, 'own JavaScript': script } = mine.percent
     const whose = own === 'berth' ? '' : `${own}: `
     return [[`\`${workload}\``, whose + what, target, measured, ratio(100 - script), ratio(kernel)]]

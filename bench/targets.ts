@@ -133,6 +133,8 @@ export interface Judgement {
   readonly what: string
   readonly target: string
   readonly measured: string
+  /** What was measured, where it is CPU time against CPU time. */
+  readonly cpuRatio?: number
   readonly holds: boolean
 }
 
@@ -202,6 +204,8 @@ const judgeFloor = (floor: Floor, result: Result): Judgement[] => {
   })
 }
 
+const CPU_FIGURES: ReadonlySet<FigureName> = new Set(['cpuUsPerRequest', 'cpuSecondsPerGb'])
+
 const judgeBounds = (target: Target, result: Result): Judgement[] => {
   const { workload, contender = 'berth', figure, what, bounds, isAdded } = target
   const base = isAdded ? figureOf(result, 'direct', figure) : 0
@@ -219,6 +223,7 @@ const judgeBounds = (target: Target, result: Result): Judgement[] => {
         what,
         target: `<= ${factor} x ${name}`,
         measured: `${ratio.toFixed(2)} x`,
+        ...(CPU_FIGURES.has(figure) && { cpuRatio: ratio }),
         holds: ratio <= factor,
       },
     ]
