@@ -9,7 +9,7 @@ import type { Placement } from './process.ts'
 import { PART_NAMES, type Part, type Profile, type ProfileResults } from './profile.ts'
 import { type Machine, type Result, readResults } from './results.ts'
 import { cellsOf, leadingFigure } from './table.ts'
-import { judgements, unjudged } from './targets.ts'
+import { figureOf, judgements, unjudged } from './targets.ts'
 import { WORKLOADS } from './workload.ts'
 
 interface MicroResults {
@@ -191,16 +191,13 @@ const tailSection = (results: readonly Result[], { collections = [] }: ProfileRe
 /** What a second worker costs, beside what a second thread costs elsewhere on the same cores, where it costs too much. */
 const secondWorkerSection = (results: readonly Result[], profiles: ProfileResults): string[] => {
   const result = results.find(({ workload }) => workload === 'workers')
-  const missed = judgements(results).some((one) => one.workload === 'workers' && !one.holds)
-  const [berth, berth2, haproxy, haproxy2] = ['berth', 'berth-2', 'haproxy', 'haproxy-2'].map(
-    (name) =>
-      medianOf(
-        result?.contenders.find((contender) => contender.name === name)?.runs ?? [],
-        'cpuUsPerRequest',
-      ),
-  )
   const [one, two] = ['berth', 'berth-2'].map((name) => profileOf(profiles, 'workers', name))
-  if (!missed || one === undefined || two === undefined) return []
+  if (result === undefined || one === undefined || two === undefined) return []
+  if (judgements([result]).every(({ cpuRatio, holds }) => cpuRatio === undefined || holds))
+    return []
+  const [berth, berth2, haproxy, haproxy2] = ['berth', 'berth-2', 'haproxy', 'haproxy-2'].map(
+    (name) => figureOf(result, name, 'cpuUsPerRequest'),
+  )
   if (!berth || !berth2 || !haproxy || !haproxy2) return []
   const part = ({ cpuUs, percent }: Profile, name: Part) => (cpuUs * percent[name]) / 100
   const more = (name: Part) => (part(two, name) - part(one, name)).toFixed(1)

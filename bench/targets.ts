@@ -173,7 +173,8 @@ const targetsOf = (aim: (typeof TARGETS)[number]): string[] => {
 
 const rangeOf = ({ min, max }: Range): string => (max === undefined ? `>= ${min}` : `<= ${max}`)
 
-const figureOf = (result: Result, name: string, figure: FigureName): number | undefined => {
+/** The median of a contender's rounds, where it has been measured. */
+export const figureOf = (result: Result, name: string, figure: FigureName): number | undefined => {
   const contender = result.contenders.find((candidate) => candidate.name === name)
   return contender && medianOf(contender.runs, figure)
 }

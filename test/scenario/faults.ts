@@ -37,6 +37,9 @@ const soon = async (
   t.ok(await holds(), claim)
 }
 
+/** The mark of a command that shows nothing before it ends. */
+const NOTHING = ''
+
 /** Starts a command and resolves once it has shown `mark`, on either output; its end resolves `ended`. */
 const started = async (host: Host, args: readonly string[], mark: string) => {
   const command = await startDocker(host, args)
@@ -57,13 +60,9 @@ const started = async (host: Host, args: readonly string[], mark: string) => {
   return { command, ended }
 }
 
-/** The mark of a command that shows nothing before it ends. */
-const NOTHING = ''
-
 /** As a machine that loses its power: docker and its plugin at once, so that neither takes leave. */
 const kill = ({ pid }: ChildProcess): void => {
-  const id = pid ?? 0
-  for (const each of [...childrenOf(id), id]) process.kill(each, 'SIGKILL')
+  for (const each of [...childrenOf(pid!), pid!]) process.kill(each, 'SIGKILL')
 }
 
 const TICKING = ['--init', 'busybox', 'sh', '-c', 'echo ready; exec sleep 1000']

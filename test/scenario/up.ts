@@ -9,11 +9,13 @@ import { type Test, test } from 'tap'
 import { docker } from '../../fixtures/docker.ts'
 import { engineFolder } from '../../fixtures/engine.ts'
 import { until } from '../support/builds.ts'
-import { plainEnvironment } from '../support/environment.ts'
 
 const MAIN = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url))
-/** A network of its own, and nothing at /var/run/docker.sock. */
-const ALONE = 'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"'
+/**
+ * A network of its own, and nothing at /var/run/docker.sock; and without what tap puts into the environment of every
+ * child, which listens to signals.
+ */
+const ALONE = 'mount -t tmpfs tmpfs /run && ip link set lo up && unset NODE_OPTIONS && exec "$@"'
 
 interface Up {
   readonly child: ChildProcess
@@ -32,7 +34,7 @@ const startUp = async (t: Test): Promise<Up> => {
   const child = spawn('unshare', [...alone, ...command], {
     detached: true,
     stdio: ['ignore', 'pipe', 'ignore'],
-    env: { ...plainEnvironment(), BERTH_STATE: state },
+    env: { ...process.env, BERTH_STATE: state },
   })
   t.teardown(() => rmSync(state, { recursive: true, force: true }))
   return { child, url, pidFile: join(state, 'engine', 'pid') }

@@ -1,7 +1,6 @@
 /** A berth in a process of its own, as its users run it. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { plainEnvironment } from './environment.ts'
 
 const MAIN = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url))
 const START_PATIENCE_MS = 15_000
@@ -39,7 +38,7 @@ export const launchBerth = async (options: Omit<BerthOptions, 'engine'>): Promis
   for (const url of listen) args.push('--listen', url)
   const child = spawn(process.execPath, [MAIN, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...plainEnvironment(), ...options.env },
+    env: { ...process.env, ...options.env },
   })
   let log = ''
   child.stderr.on('data', (text) => {
